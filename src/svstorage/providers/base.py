@@ -14,7 +14,7 @@ retries, so that attempts are counted and slowed down in one place.
 
 from __future__ import annotations
 
-from collections.abc import Buffer, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -32,6 +32,7 @@ from svstorage.model import (
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+    from typing_extensions import Buffer
 
     from svstorage.credentials.base import CredentialSource
     from svstorage.settings import Settings
