@@ -218,9 +218,15 @@ class MultipartStore(Protocol):
         *,
         number: int,
         offset: int,
-        body: Buffer,
-        md5: bytes | None = None,
-    ) -> Part: ...
+        size: int,
+        body: Buffer | Body,
+    ) -> Part:
+        """Store one part, read from ``body`` once; parts of a big object need not fit in memory.
+
+        ``offset`` is where the part lies in the object. A body that is shorter or longer than
+        ``size`` raises `ObjectChanged`.
+        """
+        ...
 
     def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
         """The parts that the service holds. Raises `ObjectNotFound` where it has forgotten."""
