@@ -1,0 +1,36 @@
+"""What holds for every test: the servers as fixtures, and nothing of the tester's own settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = [
+    "tests.servers.s3",
+    "tests.servers.azure",
+    "tests.servers.ssh",
+    "tests.servers.imds",
+]
+
+_FOREIGN = ("AWS_", "AZURE_", "STORAGE_", "SVSTORAGE_", "JUPYTER", "GOOGLE_", "FSSPEC_", "RCLONE_")
+_FOREIGN_NAMES = {
+    "DATA_PATH", "BOTO_CONFIG", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT",
+    "MSI_SECRET", "IMDS_ENDPOINT", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _isolated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No variable, home or .env file of the tester's, no real metadata service, own folder."""
+    for name in list(os.environ):
+        upper = name.upper()
+        if upper.startswith(_FOREIGN) or upper.endswith("_PROXY") or upper in _FOREIGN_NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.chdir(tmp_path)

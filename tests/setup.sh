@@ -1,0 +1,29 @@
+#!/bin/sh
+# Installs the test servers that do not come with pip: Azurite (npm, into tests/servers/node) and
+# sshd (apt, only if missing and only as root or with sudo). Safe to run again; quick when done.
+set -eu
+cd "$(dirname "$0")/.."
+
+node_dir=tests/servers/node
+stamp=$node_dir/node_modules/.installed-from
+if ! cmp -s "$node_dir/package-lock.json" "$stamp"; then
+    if ! command -v npm >/dev/null 2>&1; then
+        echo "setup: npm is missing; install nodejs and npm (Azurite runs on it)" >&2
+        exit 1
+    fi
+    echo "setup: npm ci in $node_dir" >&2
+    npm ci --prefix "$node_dir" --ignore-scripts --loglevel=error >&2
+    cp "$node_dir/package-lock.json" "$stamp"
+fi
+
+if ! command -v sshd >/dev/null 2>&1 && [ ! -x /usr/sbin/sshd ]; then
+    root=
+    [ "$(id -u)" = 0 ] || root="sudo -n"
+    echo "setup: apt-get install openssh-server" >&2
+    # policy-rc.d would be the tidy way to keep the service from starting; where an init system
+    # runs, the package starts sshd on port 22, so it is told not to.
+    $root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
+        apt-get install -y -qq --no-install-recommends openssh-server >/dev/null 2>&1 ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-server; }
+    ' >&2 || echo "setup: no openssh-server; the SFTP tests will be skipped" >&2
+fi
