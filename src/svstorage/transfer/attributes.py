@@ -1,0 +1,89 @@
+"""Carrying attributes from one kind of store to another, the modification time above all.
+
+Object stores cannot set the time of an object, so it travels as user metadata ``mtime``:
+seconds since 1970 with up to nine decimals, as rclone writes it; s3fs-fuse writes whole
+seconds under the same name, rclone on Azure an RFC 3339 time. All three are read.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+from svstorage.model import Attributes, Capabilities, ObjectInfo
+
+MTIME = "mtime"
+
+
+def format_mtime(modified_ns: int) -> str:
+    seconds, rest = divmod(modified_ns, 1_000_000_000)
+    return f"{seconds}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(seconds)
+
+
+def parse_mtime(text: str) -> int | None:
+    """Nanoseconds since 1970 of any of the known forms, or None."""
+    try:
+        return int(Decimal(text) * 1_000_000_000)
+    except (InvalidOperation, ValueError, OverflowError):
+        pass
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", text)
+    if not match:
+        return None
+    base, fraction, zone = match.groups()
+    try:
+        whole = datetime.fromisoformat(base + ("+00:00" if zone == "Z" else zone))
+    except ValueError:
+        return None
+    return int(whole.timestamp()) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+
+
+def recorded_modified_ns(info: ObjectInfo) -> int | None:
+    """The time that the metadata records, else that of the listing."""
+    text = info.attributes.metadata.get(MTIME)
+    if text is not None:
+        recorded = parse_mtime(text)
+        if recorded is not None:
+            return recorded
+    return info.entry.modified_ns
+
+
+def guessed_type(key: str) -> str | None:
+    return mimetypes.guess_type(key.rpartition("/")[2], strict=False)[0]
+
+
+def carried(
+    info: ObjectInfo, source: Capabilities, destination: Capabilities, *, tags: bool
+) -> tuple[Attributes, int | None]:
+    """(attributes to store, modification time to set) for an object on its way.
+
+    What a local file cannot tell (its content type) is guessed from its name, as a web server
+    would; what the destination can tell by itself is not stored twice.
+    """
+    attributes = info.attributes
+    modified_ns = recorded_modified_ns(info)
+    metadata = dict(attributes.metadata)
+    content_type = attributes.content_type
+    if source.is_local and content_type is None:
+        content_type = guessed_type(info.entry.key)
+    if destination.sets_modified:
+        metadata.pop(MTIME, None)
+        if content_type == guessed_type(info.entry.key) or content_type in GENERIC_TYPES:
+            content_type = None
+    elif modified_ns is not None:
+        metadata[MTIME] = format_mtime(modified_ns)
+    attributes = replace(
+        attributes,
+        content_type=content_type,
+        metadata=metadata,
+        tags=attributes.tags if tags and destination.holds_tags else None,
+    )
+    if not destination.holds_metadata:
+        attributes = Attributes()
+    return attributes, modified_ns if destination.sets_modified else None
+
+
+# What S3 and Azure store where no content type was given: it says nothing.
+GENERIC_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})

@@ -1,0 +1,87 @@
+"""How many objects move at once: as many as help, fewer as soon as the service complains."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class FixedConcurrency:
+    """Exactly the number that was asked for."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.maximum = limit
+
+    def enter(self) -> None:
+        return None
+
+    def leave(self, moved: int) -> None:
+        return None
+
+    def slow_down(self) -> None:
+        return None
+
+
+class AdaptiveConcurrency:
+    """Rises while throughput rises, halves when the service throttles.
+
+    Throughput is measured in objects and in bytes over windows of about a second; a window that
+    is better than the best so far by a twentieth earns a higher limit, one that is clearly worse
+    after a rise takes it back. A throttling answer halves the limit at once, at most once a
+    second, so that a burst of them counts as one.
+    """
+
+    WINDOW = 1.0
+    START = 32
+    MINIMUM = 1
+    BYTES_WORTH_AN_OBJECT = 256 * 1024
+
+    def __init__(self, maximum: int = 64) -> None:
+        self.maximum = maximum
+        self.limit = min(self.START, maximum)
+        self._condition = threading.Condition()
+        self._active = 0
+        self._window_start = time.monotonic()
+        self._work = 0.0
+        self._best = 0.0
+        self._halved = 0.0
+
+    def enter(self) -> None:
+        """Wait for a place."""
+        with self._condition:
+            while self._active >= self.limit:
+                self._condition.wait()
+            self._active += 1
+
+    def leave(self, moved: int) -> None:
+        """Give the place back; ``moved`` bytes were carried."""
+        with self._condition:
+            self._active -= 1
+            self._work += 1 + moved / self.BYTES_WORTH_AN_OBJECT
+            now = time.monotonic()
+            if now - self._window_start >= self.WINDOW:
+                self._judge(now)
+            self._condition.notify()
+
+    def slow_down(self) -> None:
+        with self._condition:
+            now = time.monotonic()
+            if now - self._halved > 1.0:
+                self._halved = now
+                self.limit = max(self.MINIMUM, self.limit // 2)
+                self._best = 0.0
+
+    def _judge(self, now: float) -> None:
+        rate = self._work / (now - self._window_start)
+        self._work = 0.0
+        self._window_start = now
+        if now - self._halved < 2 * self.WINDOW:
+            return
+        if rate > self._best * 1.05:
+            self._best = rate
+            self.limit = min(self.maximum, self.limit + max(4, self.limit // 4))
+            self._condition.notify_all()
+        elif rate < self._best * 0.8 and self.limit > self.START:
+            self.limit = max(self.START, self.limit - self.limit // 8)
+            self._best *= 0.9

@@ -1,0 +1,307 @@
+"""What survives a crash: which objects are done, and the finished parts of big ones.
+
+One SQLite file for each pair of source and destination, in the user's state folder. A journal
+is a hint: a row counts only while the source still has the version that was read and the
+destination still has the version that was confirmed, so a journal can make a run slower or
+faster, never wrong.
+
+While a copy is under way the journal has a row for each object done. When it completes, a
+``cp`` leaves nothing behind; a sync or migrate keeps one row for each object that is still at
+the source, so that the next pass knows without comparing clocks what has not changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from svstorage.addresses import display
+from svstorage.errors import StorageError, UsageError
+from svstorage.model import Entry, Part, Stored, key_order
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+COMMIT_SECONDS = 1.0
+COMMIT_ROWS = 5_000
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE done (key BLOB PRIMARY KEY, source BLOB, destination BLOB, run INTEGER) WITHOUT ROWID;
+CREATE TABLE upload (
+    key BLOB PRIMARY KEY, source BLOB, destination_key TEXT, upload_id TEXT, part_size INTEGER
+) WITHOUT ROWID;
+CREATE TABLE part (
+    key BLOB, number INTEGER, size INTEGER, etag TEXT, position INTEGER,
+    PRIMARY KEY (key, number)
+) WITHOUT ROWID;
+"""
+
+
+class JournalBusy(StorageError):
+    """Another process uses this journal right now."""
+
+
+def version_of(entry: Entry) -> bytes:
+    """A fingerprint of one version of an object: size and ETag, or size and times."""
+    if entry.etag is not None:
+        text = f"{entry.size}|{entry.etag}"
+    else:
+        text = f"{entry.size}|{entry.modified_ns}|{entry.changed_ns}"
+    return hashlib.blake2b(text.encode(), digest_size=12).digest()
+
+
+def stored_version(stored: Stored) -> bytes:
+    """The fingerprint of what the destination confirmed; equals `version_of` of its listing."""
+    return version_of(Entry("", stored.size, stored.modified_ns, stored.etag))
+
+
+def state_folder() -> Path:
+    """Where journals live: ``SVSTORAGE_STATE_PATH``, else the platform's user state folder."""
+    given = os.environ.get("SVSTORAGE_STATE_PATH")
+    if given:
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("svstorage", appauthor=False))
+
+
+def default_path(source: str, destination: str) -> Path:
+    """The journal of a pair, named by a digest so that any location makes a valid file name."""
+    digest = hashlib.sha256(f"{source}\n{destination}".encode("utf-8", "surrogateescape"))
+    return state_folder() / "journals" / f"{digest.hexdigest()[:32]}.sqlite"
+
+
+class Journal:
+    """The journal of one run. Safe to call from many threads."""
+
+    def __init__(self, path: Path, *, source: str, destination: str, explicit: bool) -> None:
+        """Open or make the journal at ``path``.
+
+        Raises:
+            JournalBusy: another process holds it.
+            UsageError: a journal named by the user is not usable for this pair.
+        """
+        self.path = path
+        self._explicit = explicit
+        self._pair = {"source": source, "destination": destination}
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_file = self._take_lock(path)
+        self._lock = threading.RLock()
+        self._pending = 0
+        self._committed = time.monotonic()
+        try:
+            self._db = self._open()
+            row = self._db.execute("SELECT value FROM meta WHERE name='run'").fetchone()
+            self.run = int(row[0]) + 1 if row else 1
+            self.had_rows = self._db.execute("SELECT 1 FROM done LIMIT 1").fetchone() is not None
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('run', ?)", (str(self.run),))
+            self._db.commit()
+        except BaseException:
+            self._lock_file.close()
+            raise
+
+    def _take_lock(self, path: Path) -> Any:
+        lock_file = open(f"{path}.lock", "a")  # noqa: SIM115 - held open for the whole run
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock_file.close()
+            raise JournalBusy(f"another run uses the journal {path}") from None
+        return lock_file
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._check(self._connect())
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if self._explicit:
+                raise UsageError(
+                    f"the journal {self.path} cannot be used: {error}. "
+                    "Name another file, or delete this one to begin anew"
+                ) from None
+            log.warning("the journal %s cannot be used (%s); begun anew", self.path, error)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            return self._check(self._connect())
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+        return database
+
+    def _check(self, database: sqlite3.Connection) -> sqlite3.Connection:
+        try:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if version == 0 and tables == 0:
+                database.executescript(SCHEMA)
+                database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                database.executemany("INSERT INTO meta VALUES (?,?)", self._pair.items())
+                database.commit()
+            elif version != SCHEMA_VERSION:
+                raise ValueError(f"it is of version {version}, this program writes {SCHEMA_VERSION}")
+            known = dict(database.execute("SELECT name, value FROM meta"))
+            for name, value in self._pair.items():
+                if known.get(name) != value:
+                    raise ValueError(f"it belongs to another {name}: {display(known.get(name, '?'))}")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    # -- objects ---------------------------------------------------------------------------
+
+    def done(self, key: str, source: Entry, stored: Stored) -> None:
+        """Note that the destination confirmed this version; written within about a second."""
+        self._write(
+            "INSERT OR REPLACE INTO done VALUES (?,?,?,?)",
+            (key_order(key), version_of(source), stored_version(stored), self.run),
+        )
+
+    def still_done(self, key: str, source: Entry, destination: Entry) -> None:
+        """Note that both ends still hold the same content."""
+        self._write(
+            "INSERT OR REPLACE INTO done VALUES (?,?,?,?)",
+            (key_order(key), version_of(source), version_of(destination), self.run),
+        )
+
+    def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """(key, source version, destination version) of earlier runs, in byte order of keys."""
+        with self._lock:
+            self._db.commit()
+        # A connection of its own sees one snapshot while the run goes on writing.
+        reader = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
+        try:
+            yield from reader.execute("SELECT key, source, destination FROM done ORDER BY key")
+        finally:
+            reader.close()
+
+    # -- parts of big objects ---------------------------------------------------------------
+
+    def upload(self, key: str, source: Entry) -> tuple[str, int, list[Part]] | None:
+        with self._lock:
+            row = self._db.execute(
+                "SELECT source, upload_id, part_size FROM upload WHERE key=?", (key_order(key),)
+            ).fetchone()
+            if row is None or row[0] != version_of(source):
+                return None
+            parts = [
+                Part(number, size, etag, position)
+                for number, size, etag, position in self._db.execute(
+                    "SELECT number, size, etag, position FROM part WHERE key=? ORDER BY number",
+                    (key_order(key),),
+                )
+            ]
+        return row[1], row[2], parts
+
+    def begin_upload(
+        self, key: str, source: Entry, destination_key: str, upload_id: str, part_size: int
+    ) -> None:
+        with self._lock:
+            self._db.execute("DELETE FROM part WHERE key=?", (key_order(key),))
+            self._db.execute(
+                "INSERT OR REPLACE INTO upload VALUES (?,?,?,?,?)",
+                (key_order(key), version_of(source), destination_key, upload_id, part_size),
+            )
+            self._db.commit()
+
+    def part_finished(self, key: str, part: Part) -> None:
+        with self._lock:
+            self._db.execute(
+                "INSERT OR REPLACE INTO part VALUES (?,?,?,?,?)",
+                (key_order(key), part.number, part.size, part.etag, part.offset),
+            )
+            self._db.commit()
+
+    def forget_upload(self, key: str) -> None:
+        with self._lock:
+            self._db.execute("DELETE FROM part WHERE key=?", (key_order(key),))
+            self._db.execute("DELETE FROM upload WHERE key=?", (key_order(key),))
+            self._db.commit()
+
+    def uploads(self) -> list[tuple[str, str]]:
+        """(destination key, upload id) of every upload that no run has finished."""
+        with self._lock:
+            return list(self._db.execute("SELECT destination_key, upload_id FROM upload"))
+
+    # -- life ------------------------------------------------------------------------------
+
+    def complete(self, *, keep: bool) -> None:
+        """The run is complete: drop what the next one has no use for."""
+        with self._lock:
+            if keep:
+                self._db.execute("DELETE FROM done WHERE run<>?", (self.run,))
+            else:
+                self._db.execute("DELETE FROM done")
+            self._db.execute("DELETE FROM upload")
+            self._db.execute("DELETE FROM part")
+            self._db.commit()
+            if not keep:
+                self._db.execute("VACUUM")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.commit()
+            empty = self._db.execute(
+                "SELECT NOT EXISTS (SELECT 1 FROM done) AND NOT EXISTS (SELECT 1 FROM upload)"
+            ).fetchone()[0]
+            self._db.close()
+        if empty and not self._explicit:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        self._lock_file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self, statement: str, row: tuple[Any, ...]) -> None:
+        with self._lock:
+            self._db.execute(statement, row)
+            self._pending += 1
+            now = time.monotonic()
+            if self._pending >= COMMIT_ROWS or now - self._committed > COMMIT_SECONDS:
+                self._db.commit()
+                self._pending = 0
+                self._committed = now
+
+
+class JournalPartLog:
+    """The part log of one object, kept in the journal (see `svstorage.strategies.base.PartLog`)."""
+
+    def __init__(self, journal: Journal, key: str, source: Entry, destination_key: str) -> None:
+        self._journal = journal
+        self._key = key
+        self._source = source
+        self._destination_key = destination_key
+
+    def upload(self) -> tuple[str, int, list[Part]] | None:
+        return self._journal.upload(self._key, self._source)
+
+    def begin(self, upload_id: str, part_size: int) -> None:
+        self._journal.begin_upload(
+            self._key, self._source, self._destination_key, upload_id, part_size
+        )
+
+    def finished(self, part: Part) -> None:
+        self._journal.part_finished(self._key, part)
+
+    def forget(self) -> None:
+        self._journal.forget_upload(self._key)

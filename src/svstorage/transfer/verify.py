@@ -1,0 +1,63 @@
+"""Was the object really stored? Believed only on the destination's own word.
+
+With ``checksum``, the digest of the bytes as they were read is compared with what the source
+had announced and with what the destination answered (or, where the answer tells none, with a
+metadata request). Where no digest can be compared without reading again, the size decides.
+"""
+
+from __future__ import annotations
+
+from svstorage.addresses import display
+from svstorage.errors import ChecksumMismatch, ObjectChanged
+from svstorage.model import Checksum, Stored
+from svstorage.strategies.base import Confirmed, Job, Verify
+from svstorage.transfer.compare import comparable
+
+
+def confirm(job: Job, confirmed: Confirmed, verify: Verify) -> tuple[Stored, Checksum | None]:
+    """What the destination confirmed, and the checksum that was compared (None: size only).
+
+    Raises:
+        ChecksumMismatch: the destination holds other bytes than were read.
+        ObjectChanged: the destination's object has another size.
+    """
+    stored = confirmed.stored
+    if verify == "none":
+        return stored, None
+    entry = confirmed.source or job.entry
+    destination = job.pair.destination
+    if stored.size != entry.size:
+        raise ObjectChanged(
+            f"{display(job.destination_key)}: {stored.size} bytes were stored of {entry.size}"
+        )
+    if verify == "size":
+        return stored, None
+    expected = confirmed.sent or entry.checksum
+    if expected is None:
+        return stored, None
+    announced = entry.checksum
+    if announced is not None and comparable(expected, announced) and expected != announced:
+        raise ChecksumMismatch(_message(job, "the bytes read are not those the source announces"))
+    if destination.store.capabilities.is_local:
+        # The digest was taken from the bytes on their way into the file; reading them back
+        # would ask the page cache, not the disk.
+        return stored, expected
+    if comparable(expected, stored.checksum) and expected == stored.checksum:
+        return stored, expected
+    # No digest in the answer, or one of another kind: an ETag that looks like an MD5 is none
+    # where the bucket is encrypted with its own keys. A metadata request tells.
+    info = destination.store.head(destination.bucket, job.destination_key)
+    told = info.entry
+    if stored.etag is not None and told.etag != stored.etag:
+        raise ObjectChanged(_message(job, "somebody else stored another version meanwhile"))
+    if told.size != entry.size:
+        raise ObjectChanged(_message(job, f"the destination holds {told.size} bytes"))
+    if not comparable(expected, told.checksum):
+        return stored, None
+    if expected != told.checksum:
+        raise ChecksumMismatch(_message(job, "the destination holds other bytes than were read"))
+    return stored, expected
+
+
+def _message(job: Job, what: str) -> str:
+    return f"{display(job.destination_key)}: {what} (checksum)"
