@@ -40,7 +40,8 @@ class Registry:
     """What the active plugins have registered, by kind and name."""
 
     providers: dict[str, Any] = field(default_factory=dict)
-    resolvers: dict[str, Any] = field(default_factory=dict)
+    resolvers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """By provider and name: ``static`` of S3 and ``static`` of Azure are two."""
     strategies: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, Any] = field(default_factory=dict)
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -59,7 +60,14 @@ class Registry:
             self.owners["provider", name] = self.plugin
 
     def add_resolver(self, resolver: Any) -> None:
-        self._add("resolver", self.resolvers, resolver)
+        keys = [(provider, resolver.name) for provider in resolver.providers]
+        for key in keys:
+            if key in self.resolvers:
+                self._clash("resolver", "/".join(key))
+                return
+        for key in keys:
+            self.resolvers[key] = resolver
+            self.owners["resolver", "/".join(key)] = self.plugin
 
     def add_strategy(self, strategy: Any) -> None:
         self._add("strategy", self.strategies, strategy)
@@ -79,7 +87,8 @@ class Registry:
             ) from None
 
     def resolvers_for(self, provider: str) -> list[Any]:
-        found = [r for r in self.resolvers.values() if provider in r.providers]
+        """Those that serve this provider (its ``name``), in the order they are asked."""
+        found = [r for (served, _), r in self.resolvers.items() if served == provider]
         return sorted(found, key=lambda resolver: (resolver.order, resolver.name))
 
     def _add(self, kind: str, table: dict[str, Any], item: Any) -> None:
@@ -107,7 +116,8 @@ class Plugins:
 
 def _allowed(name: str, own: bool, environ: Mapping[str, str]) -> bool:
     """SVSTORAGE_DISABLE_PLUGINS: names, or ``*`` for every third-party one.
-    SVSTORAGE_PLUGINS: only these third-party ones."""
+    SVSTORAGE_PLUGINS: only these third-party ones.
+    """
     disabled = _names(environ.get("SVSTORAGE_DISABLE_PLUGINS", ""))
     if name in disabled or ("*" in disabled and not own):
         return False

@@ -52,12 +52,26 @@ class CredentialSource(Protocol[T_co]):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A resolver's answer "not mine", with the reason in words (never a secret)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """A resolver's answer "send no credentials at all"."""
+
+
 class CredentialResolver(Protocol):
     """One way to find credentials, as a plugin registers it.
 
-    ``providers`` are the provider names it serves. Resolvers are asked in rising ``order``.
-    ``ambient`` ones look at the machine (environment, profiles, metadata services) and are
-    asked only for the vendor's own endpoint, or when ``STORAGE_CREDENTIALS`` names them.
+    ``providers`` are the provider names it serves; ``name`` is unique for each of them.
+    Resolvers are asked in rising ``order``. ``ambient`` ones look at the machine (environment,
+    profiles, metadata services) and are asked only for the vendor's own endpoint, or when
+    ``STORAGE_CREDENTIALS`` names them. ``by_name_only`` (optional, default False) ones are
+    asked only when named.
     """
 
     name: str
@@ -66,38 +80,52 @@ class CredentialResolver(Protocol):
     ambient: bool
     summary: str
 
-    def resolve(self, config: Any, settings: Settings) -> CredentialSource[Any] | None:
-        """A source of credentials, or None to pass to the next resolver.
+    def resolve(
+        self, config: Any, settings: Settings
+    ) -> CredentialSource[Any] | Anonymous | Passed | None:
+        """A source of credentials, or `Passed` (or None) to let the next resolver be asked.
 
         Raises `SettingsError` or `CredentialsError` where this resolver is clearly meant but
-        cannot answer. ``settings`` is for what ``config`` does not carry.
+        cannot answer. ``settings`` is for what ``config`` does not carry. Should not talk to
+        any service yet: that is for the source's first ``get``.
         """
         ...
 
 
 class StaticCredentials(Generic[T]):
-    """Credentials given once, as they are."""
+    """Credentials given once, as they are; ``mend`` is what to do when they have ended."""
 
-    def __init__(self, name: str, value: T) -> None:
+    def __init__(
+        self, name: str, value: T, *, mend: str = "Set fresh ones, or use a resolver that renews"
+    ) -> None:
         self.name = name
         self._value = value
+        self._mend = mend
 
     def get(self) -> T:
+        ends = self._value.expires_at
+        if ends is not None and ends <= datetime.now(timezone.utc):
+            raise CredentialsError(
+                f"the credentials from '{self.name}' ended at {ends:%Y-%m-%d %H:%M:%S} UTC. "
+                f"{self._mend}"
+            )
         return self._value
 
     def expired(self, used: Any) -> None:
         raise CredentialsError(
-            f"the credentials from '{self.name}' have expired and cannot be renewed by themselves. "
-            "Set fresh ones, or use a resolver that renews (plugins lists them)"
+            f"the credentials from '{self.name}' have expired and cannot be renewed by "
+            f"themselves. {self._mend}"
         )
 
 
 class RefreshingCredentials(Generic[T]):
     """Credentials that are fetched anew before they end, by one thread for all.
 
-    ``refresh_before`` is how many seconds before the end a renewal is tried; while that fails
-    and the old ones still hold, they go on being used and the next try waits a little, with
-    jitter. Once they have ended, the failure is raised.
+    ``refresh_before`` is how many seconds before the end a renewal is tried. While one thread
+    renews and the old ones still hold, the others go on with the old ones; otherwise they wait
+    and share the answer, also where it is a failure. A renewal that fails while the old ones
+    still hold is logged, and the next try waits a little, with jitter. Once they have ended,
+    the failure is raised.
     """
 
     RETRY_SECONDS = 15.0
@@ -117,52 +145,94 @@ class RefreshingCredentials(Generic[T]):
         self._refresh_before = refresh_before
         self._clock = clock
         self._lock = threading.Lock()
-        self._value: T | None = None
-        self._due = 0.0
-        self._ends = float("inf")
+        self._current: _Current[T] | None = None
+        self._failures = 0
+        self._failure = ""
 
     def get(self) -> T:
-        value = self._value
-        if value is not None and self._clock() < self._due:
-            return value
-        with self._lock:
+        current = self._current
+        now = self._clock()
+        if current is not None and now < current.due:
+            return current.value
+        failures = self._failures
+        if current is None or now >= current.ends:
+            self._lock.acquire()
+        elif not self._lock.acquire(blocking=False):
+            return current.value
+        try:
+            current = self._current
             now = self._clock()
-            if self._value is not None and now < self._due:
-                return self._value
-            return self._renew(now)
+            if current is not None and now < current.due:
+                return current.value
+            if self._failures != failures and (current is None or now >= current.ends):
+                # The thread that was waited for has just failed: a hundred waiting threads
+                # must not ask a broken service one after the other.
+                raise CredentialsError(self._failure)
+            return self._renew(current, now)
+        finally:
+            self._lock.release()
 
     def expired(self, used: Any) -> None:
         with self._lock:
-            if used is self._value:
-                self._due = 0.0
-                self._ends = 0.0
+            current = self._current
+            if current is not None and (used is current.value or used == current.value):
+                self._current = _Current(current.value, due=0.0, ends=0.0)
 
-    def _renew(self, now: float) -> T:
+    def _renew(self, current: _Current[T] | None, now: float) -> T:
         try:
             value = self._fetch()
+            renewed = self._timed(value)
         except CredentialsError as error:
-            if self._value is not None and now < self._ends:
+            if current is not None and now < current.ends:
                 wait = self.RETRY_SECONDS * (0.5 + random.random() / 2)  # noqa: S311 - jitter
-                self._due = min(now + wait, self._ends)
-                log.warning("renewal of credentials from %s failed: %s", self.name, error)
-                return self._value
-            raise
-        if value.expires_at is None:
-            self._ends = self._due = float("inf")
-        else:
-            self._ends = value.expires_at.timestamp()
-            if self._ends <= now:
-                raise CredentialsError(
-                    f"'{self.name}' answered credentials that have already expired; "
-                    "is the clock of this machine right?"
+                # At least thrice more before the end, however near that is.
+                due = now + min(wait, (current.ends - now) / 4)
+                self._current = _Current(current.value, due, current.ends)
+                log.warning(
+                    "renewal of credentials from '%s' failed, the present ones hold for another "
+                    "%.0f s: %s",
+                    self.name,
+                    current.ends - now,
+                    error,
                 )
-            lifetime = self._ends - now
-            # Short-lived credentials (tests, strict roles) are renewed in their last quarter.
-            early = min(self._refresh_before, lifetime / 4)
-            self._due = max(self._ends - early, now + min(self.MIN_SECONDS_BETWEEN, lifetime / 2))
-        self._value = value
+                return current.value
+            self._failure = str(error)
+            self._failures += 1
+            raise
+        self._current = renewed
         return value
+
+    def _timed(self, value: T) -> _Current[T]:
+        if value.expires_at is None:
+            return _Current(value, float("inf"), float("inf"))
+        now = self._clock()  # again: the fetch may have taken seconds
+        ends = value.expires_at.timestamp()
+        lifetime = ends - now
+        if lifetime <= 0:
+            raise CredentialsError(
+                f"'{self.name}' answered credentials that ended at "
+                f"{value.expires_at:%Y-%m-%d %H:%M:%S} UTC already; "
+                "is the clock of this machine right?"
+            )
+        # Short-lived credentials (tests, strict roles) are renewed in their last quarter. A
+        # service that has no newer ones yet is so asked at ever shorter distances from the end.
+        early = min(self._refresh_before, lifetime / 4)
+        due = max(ends - early, now + min(self.MIN_SECONDS_BETWEEN, lifetime / 2))
+        return _Current(value, due, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Current(Generic[T]):
+    """A value with the clock times from which a renewal is due and at which it ends.
+
+    One object, so that threads that read it without the lock see fitting times.
+    """
+
+    value: T
+    due: float
+    ends: float
 
 
 def utc(timestamp: float) -> datetime:
+    """Seconds since 1970 as a time of UTC."""
     return datetime.fromtimestamp(timestamp, tz=timezone.utc)
