@@ -19,11 +19,22 @@ fi
 if ! command -v sshd >/dev/null 2>&1 && [ ! -x /usr/sbin/sshd ]; then
     root=
     [ "$(id -u)" = 0 ] || root="sudo -n"
-    echo "setup: apt-get install openssh-server" >&2
-    # policy-rc.d would be the tidy way to keep the service from starting; where an init system
-    # runs, the package starts sshd on port 22, so it is told not to.
-    $root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
-        apt-get install -y -qq --no-install-recommends openssh-server >/dev/null 2>&1 ||
-        { apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-server; }
+    echo "setup: apt-get install openssh-server (its service stays off)" >&2
+    $root env DEBIAN_FRONTEND=noninteractive sh -c '
+        set -e
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            # Debian asks this script before a package may start its service; 101 forbids it.
+            printf "#!/bin/sh\nexit 101\n" >$policy
+            chmod +x $policy
+            trap "rm -f $policy" EXIT
+        fi
+        apt-get install -y -qq --no-install-recommends openssh-server >/dev/null 2>&1 || {
+            apt-get update -qq
+            apt-get install -y -qq --no-install-recommends openssh-server
+        }
+        if command -v systemctl >/dev/null 2>&1; then
+            systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+        fi
     ' >&2 || echo "setup: no openssh-server; the SFTP tests will be skipped" >&2
 fi

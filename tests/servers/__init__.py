@@ -4,6 +4,5 @@ Every server gets a free port and an own folder, runs in its own process group w
 environment (nothing of the tester's, no telemetry), is polled until it answers, and is ended by
 its own handle. If it does not come up, the failure shows the end of its log.
 
-`tests/conftest.py` loads these modules for all tests; a plugin's own test folder may do the same
-with ``pytest_plugins = ["tests.servers.ssh"]``.
+The top `conftest.py` loads these modules for all tests, those under ``plugins/`` too.
 """

@@ -119,7 +119,7 @@ def _wait_until_ready(
         pause = min(pause * 1.5, 0.5)
 
 
-def stop(process: subprocess.Popen[bytes], grace: float = 5) -> None:
+def stop(process: subprocess.Popen[bytes], grace: float = 2) -> None:
     """Ends the process group that `running` made, politely first."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         try:

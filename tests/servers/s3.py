@@ -1,4 +1,4 @@
-"""S3 servers: rclone (light), SeaweedFS (a real distributed store), moto (API breadth, IAM, STS)."""
+"""S3 servers: rclone (light), SeaweedFS (distributed), moto (API breadth, IAM, STS)."""
 
 from __future__ import annotations
 

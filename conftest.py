@@ -1,4 +1,7 @@
-"""What holds for every test: the servers as fixtures, and nothing of the tester's own settings."""
+"""What holds for every test, the plugins' too: servers as fixtures, nothing of the tester's.
+
+It is at the top so that ``pytest`` and ``pytest plugins/NAME`` both find it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ pytest_plugins = [
     "tests.servers.azure",
     "tests.servers.ssh",
     "tests.servers.imds",
+    "tests.servers.faultproxy",
 ]
 
 _FOREIGN = ("AWS_", "AZURE_", "STORAGE_", "SVSTORAGE_", "JUPYTER", "GOOGLE_", "FSSPEC_", "RCLONE_")

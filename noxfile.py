@@ -1,0 +1,99 @@
+"""Sessions of the project; ``./dev NAME`` runs one, ``./dev`` lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests"]
+
+HERE = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+PLUGINS = sorted(path.parent for path in HERE.glob("plugins/*/pyproject.toml"))
+
+
+def _group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def _install(session: nox.Session, *groups: str, plugins: bool = False) -> None:
+    """Installs the project with all extras, the groups, and where wanted our own plugins."""
+    wanted = ["-e", ".[all]"]
+    if plugins:
+        for plugin in PLUGINS:
+            wanted += ["-e", f"./{plugin.relative_to(HERE)}"]
+    session.install(*wanted, *(one for group in groups for one in _group(group)))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, against real servers on 127.0.0.1; arguments go to pytest."""
+    session.run("sh", "tests/setup.sh", external=True)
+    _install(session, "test", "lint", plugins=True)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format, and the import contracts."""
+    _install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict type check of src and the plugins."""
+    _install(session, "types", plugins=True)
+    session.run("mypy", *session.posargs)
+    for plugin in PLUGINS:
+        session.run("mypy", str(plugin.relative_to(HERE) / "src"))
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities in what we depend on; asks a public service, so not a default."""
+    _install(session, "audit")
+    session.run("pip-audit", "--skip-editable", "--progress-spinner=off")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Builds the documentation; a broken link is an error."""
+    if not (HERE / "mkdocs.yml").exists():
+        session.skip("there is no mkdocs.yml yet")
+    _install(session, "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Runs the main job on local disk: two buckets, a copy, a check, a listing."""
+    session.install("-e", ".")
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measures us beside the tools people use today; results go to benchmarks/results."""
+    if not (HERE / "benchmarks" / "run.py").exists():
+        session.skip("there is no benchmarks/run.py yet")
+    _install(session, "test", "bench")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Builds sdist and wheel and checks that the wheel installs and starts on its own."""
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(Path(session.create_tmp()) / "dist"))
+    wheel = max(
+        Path(session.create_tmp()).glob("dist/*.whl"), key=lambda path: path.stat().st_mtime
+    )
+    session.install(str(wheel))
+    session.run("svstorage", "--help", silent=True)
