@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from svstorage.credentials.base import AwsCredentials, Passed, RefreshingCredentials
+from svstorage.credentials.http import shown
 from svstorage.credentials.resolve import is_named
 from svstorage.credentials.s3_config import S3Access
 from svstorage.errors import CredentialsError, SettingsError
@@ -37,6 +38,18 @@ _METHODS = frozenset(
     }
 )
 _PROCESS = "custom-process"
+# A profile with none of these has settings only, such as a region.
+_KEYS = frozenset(
+    {
+        "aws_access_key_id",
+        "credential_process",
+        "login_session",
+        "role_arn",
+        "sso_account_id",
+        "sso_session",
+        "sso_start_url",
+    }
+)
 
 
 def resolve(config: S3Access, settings: Settings) -> RefreshingCredentials[AwsCredentials] | Passed:
@@ -78,7 +91,7 @@ def resolve(config: S3Access, settings: Settings) -> RefreshingCredentials[AwsCr
             "this profile runs a program (credential_process)",
             "Set STORAGE_CREDENTIALS=profile to allow it",
         )
-    if not loader.has_credentials():
+    if not _KEYS.intersection(profiles[name]):
         if variable or is_named(NAME, settings):
             raise settings.error(
                 variable or _VARIABLES[0], f"the profile '{name}' holds no credentials"
@@ -133,10 +146,6 @@ class _Loader:
             )
         return found
 
-    def has_credentials(self) -> bool:
-        """True where some way of this profile applies, without talking to any service."""
-        return self._load() is not None
-
     def credentials(self) -> AwsCredentials:
         """The profile's credentials of now. Raises `CredentialsError`."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -147,9 +156,12 @@ class _Loader:
             loaded = self._load()
             if loaded is not None:
                 frozen = loaded.get_frozen_credentials()
+                # The one place where botocore keeps it.
                 ends = getattr(loaded, "_expiry_time", None)
         except (BotoCoreError, ClientError) as error:
-            problem = str(error)
+            problem = shown(str(error), 500)
+        except (OSError, ValueError) as error:  # a credential_process
+            problem = type(error).__name__
         if problem:
             raise CredentialsError(f"profile '{self.name}': {problem}")
         if frozen is None or not frozen.access_key or not frozen.secret_key:
@@ -168,19 +180,10 @@ class _Loader:
         return session
 
     def _load(self) -> Any:
-        from botocore.exceptions import BotoCoreError
-
-        chain = self._session().get_component("credential_provider").providers
         methods = _METHODS | {_PROCESS} if self.run_programs else _METHODS
-        problem = ""
-        try:
-            for link in chain:
-                if link.METHOD in methods:
-                    loaded = link.load()
-                    if loaded is not None:
-                        return loaded
-        except BotoCoreError as error:
-            problem = str(error)
-        if problem:
-            raise CredentialsError(f"profile '{self.name}': {problem}")
+        for link in self._session().get_component("credential_provider").providers:
+            if link.METHOD in methods:
+                loaded = link.load()
+                if loaded is not None:
+                    return loaded
         return None

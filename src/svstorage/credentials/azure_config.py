@@ -1,0 +1,27 @@
+"""What the resolvers for Azure ask of the provider's config."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from svstorage.settings import Secret
+
+
+class AzureAccess(Protocol):
+    """The part of the Azure provider's config that concerns credentials."""
+
+    @property
+    def account_name(self) -> str | None: ...
+
+    @property
+    def account_key(self) -> Secret | None:
+        """``STORAGE_SECRET_KEY``."""
+        ...
+
+    @property
+    def sas_token(self) -> Secret | None:
+        """``STORAGE_SAS_TOKEN``."""
+        ...
+
+    @property
+    def endpoint_is_vendors(self) -> bool: ...

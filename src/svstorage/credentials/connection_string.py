@@ -1,0 +1,58 @@
+"""The account key or signature in a connection string of Azure Storage.
+
+"Configure Azure Storage connection strings" (Azure documentation). The string's own endpoint is
+not used: where requests go is for the settings to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from svstorage.credentials import azure_sas, azure_static
+from svstorage.credentials.azure_config import AzureAccess
+from svstorage.credentials.azure_values import AccountKey
+from svstorage.credentials.base import Passed, StaticCredentials
+from svstorage.settings import Secret, Settings
+
+NAME = "connection-string"
+VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
+
+
+def resolve(config: AzureAccess, settings: Settings) -> StaticCredentials[Any] | Passed:
+    """What the string holds, or `Passed` where there is none or it is another account's."""
+    secret = settings.secret(VARIABLE)
+    if not secret:
+        return Passed(f"{VARIABLE} is not set")
+    fields = _fields(secret, settings)
+    account = fields.get("accountname", "").lower()
+    if account and config.account_name and account != config.account_name.lower():
+        return Passed(f"{VARIABLE} is for another account, '{account}'")
+    signature = fields.get("sharedaccesssignature")
+    if signature:
+        return azure_sas.source(Secret(signature), VARIABLE, settings, NAME)
+    key = Secret(fields.get("accountkey", ""))
+    name = account or config.account_name
+    if not key or not name:
+        raise settings.error(
+            VARIABLE,
+            "it has neither AccountName and AccountKey nor SharedAccessSignature",
+            "Copy the whole connection string",
+        )
+    azure_static.check_key(key, VARIABLE, settings)
+    return StaticCredentials(
+        NAME, AccountKey(name, key), mend=f"Set {VARIABLE} to the account's new one"
+    )
+
+
+def _fields(secret: Secret, settings: Settings) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for part in secret.reveal().split(";"):
+        name, equals, value = part.strip().partition("=")
+        if not part.strip():
+            continue
+        if not equals or not name.isalpha():
+            raise settings.error(
+                VARIABLE, "it is no connection string", "Write Name=value;Name=value"
+            )
+        fields[name.lower()] = value
+    return fields
