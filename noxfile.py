@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -91,9 +92,9 @@ def bench(session: nox.Session) -> None:
 def build(session: nox.Session) -> None:
     """Builds sdist and wheel and checks that the wheel installs and starts on its own."""
     session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(Path(session.create_tmp()) / "dist"))
-    wheel = max(
-        Path(session.create_tmp()).glob("dist/*.whl"), key=lambda path: path.stat().st_mtime
-    )
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    (wheel,) = dist.glob("*.whl")
     session.install(str(wheel))
     session.run("svstorage", "--help", silent=True)
