@@ -1,0 +1,40 @@
+"""``svstorage cat``: the bytes of objects."""
+
+from __future__ import annotations
+
+import click
+
+from svstorage.cli.reading import chunks
+from svstorage.cli.state import State, pass_state
+from svstorage.cli.targets import locate_objects
+from svstorage.cli.units import Size
+
+
+@click.command(
+    "cat",
+    epilog="""\b
+Examples:
+  svstorage cat public:readme.txt
+  svstorage cat private:logs/a.gz | zcat
+  svstorage cat --offset 1M --count 64K sv://acme-private/big.bin | xxd
+  svstorage cat 'private:logs/2026-01-*.csv' > january.csv
+""",
+)
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.option("--offset", type=Size(), default="0", metavar="SIZE", help="Begin at this byte.")
+@click.option("--count", type=Size(), metavar="SIZE", help="At most this many bytes.")
+@pass_state
+def command(state: State, addresses: tuple[str, ...], offset: int, count: int | None) -> int:
+    """Write the bytes of objects to stdout, one after the other.
+
+    An object that is replaced while it is read is an error, never a mixture. With several
+    addresses, one that fails does not stop the others; the exit code is then 1.
+    """
+    # Everything is looked up first: a misspelt address is told before any byte is written.
+    targets = [target for address in addresses for target in locate_objects(state, address)]
+    stdout = state.out.binary()
+    for target in targets:
+        for chunk in chunks(target, start=offset, length=count):
+            stdout.write(chunk)
+    stdout.flush()
+    return 0

@@ -1,0 +1,81 @@
+"""The global options, taken before and after the name of the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from svstorage.cli.state import State
+
+C = TypeVar("C", bound=click.Command)
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Put a value that was really given into the run's state; a default changes nothing."""
+    state = ctx.ensure_object(State)
+    name = param.name or ""
+    if ctx.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
+        given = getattr(state, name.removeprefix("global_"))
+        # -v before and after the command adds up.
+        setattr(state, name.removeprefix("global_"), given + value if name == "global_verbose" else value)
+    state.apply()
+
+
+class GlobalOption(click.Option):
+    """An option of the whole program; help shows it apart from a command's own."""
+
+
+def _make() -> list[click.Option]:
+    shared: dict[str, Any] = {"expose_value": False, "callback": _keep, "is_eager": True}
+    return [
+        GlobalOption(
+            ["global_env_file", "--env-file"],
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Read the settings from FILE instead of the nearest .env.",
+            **shared,
+        ),
+        GlobalOption(
+            ["global_verbose", "-v", "--verbose"],
+            count=True,
+            help="Say more (-vv: details and tracebacks).",
+            **shared,
+        ),
+        GlobalOption(
+            ["global_quiet", "-q", "--quiet"],
+            is_flag=True,
+            help="Say nothing but results and errors.",
+            **shared,
+        ),
+        GlobalOption(
+            ["global_json", "--json"],
+            is_flag=True,
+            help="Results as JSON on stdout, errors as JSON on stderr.",
+            **shared,
+        ),
+        GlobalOption(
+            ["global_log_file", "--log-file"],
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Append a log to FILE.",
+            **shared,
+        ),
+    ]
+
+
+def global_options(command: C) -> C:
+    """Let ``command``, and all commands below it, take the global options."""
+    if not any(isinstance(param, GlobalOption) for param in command.params):
+        taken = {name for param in command.params for name in param.opts}
+        command.params.extend(
+            option for option in _make() if not taken.intersection(option.opts)
+        )
+        command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+        command.context_settings.setdefault("max_content_width", 100)
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            global_options(child)
+    return command
