@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import variables
-from .loaded import Settings
-from .secret import Secret
-from .source import Setting, Source
-from .variables import Variable
+from svstorage.settings import variables
+from svstorage.settings.loaded import Settings
+from svstorage.settings.secret import Secret
+from svstorage.settings.source import Setting, Source
+from svstorage.settings.variables import Variable
 
 __all__ = ["Secret", "Setting", "Settings", "Source", "Variable", "variables"]

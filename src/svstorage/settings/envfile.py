@@ -21,10 +21,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ..errors import SettingsError
-from . import variables
-from .source import Setting, Source, shown_path
+from svstorage.errors import SettingsError
+from svstorage.settings import variables
+from svstorage.settings.source import Setting, Source, shown_path
 
 MAX_BYTES = 1024 * 1024
 """No settings file is longer; what is, is another file named by mistake."""
@@ -84,11 +85,14 @@ def find(start: Path) -> Path | None:
     return None
 
 
-def read(path: Path) -> EnvFile:
-    """Reads and checks one file. Anything wrong with it is a `SettingsError`."""
+def read(path: Path, variable: str | None = None) -> EnvFile:
+    """Reads and checks one file. Anything wrong with it is a `SettingsError`.
+
+    ``variable`` is the one that named the file, if any.
+    """
     if str(path) == os.devnull:
         return EnvFile(path, {}, ())
-    data, mode = read_regular(path)
+    data, mode = read_regular(path, variable=variable)
     settings = dict(parse(data, str(path)))
     warnings = [
         f"{name} begins with # in {setting.source}: docker compose takes that as the value, "
@@ -107,7 +111,9 @@ def read(path: Path) -> EnvFile:
     return EnvFile(path, settings, tuple(warnings))
 
 
-def read_regular(path: Path, kind: str = "file") -> tuple[bytes, int]:
+def read_regular(
+    path: Path, kind: str = "file", *, variable: str | None = None
+) -> tuple[bytes, int]:
     """The bytes and the mode of a settings file; a `SettingsError` for what is no such file.
 
     Never waits: a FIFO is refused, not opened for reading until somebody writes.
@@ -115,7 +121,7 @@ def read_regular(path: Path, kind: str = "file") -> tuple[bytes, int]:
     source = f"{kind} {shown_path(str(path))}"
 
     def wrong(problem: str, mend: str | None = None) -> SettingsError:
-        return SettingsError(problem, source=source, mend=mend)
+        return SettingsError(problem, variable=variable, source=source, mend=mend)
 
     failure: OSError | None = None
     data = b""
@@ -168,7 +174,7 @@ def check_mode(path: Path, mode: int, kind: str, secret_names: list[str]) -> lis
 
 def parse(data: bytes, path: str) -> Iterator[tuple[str, Setting]]:
     """The settings of one file in its order. Raises `SettingsError` with the line number."""
-    text = _decode(data, path)
+    text = decode(data, "file", path)
     seen: dict[str, int] = {}
     for statement, line in _statements(text):
         source = Source("file", path, line)
@@ -220,7 +226,8 @@ _LONE_CR_TEXT = (
 )
 
 
-def _decode(data: bytes, path: str) -> str:
+def decode(data: bytes, kind: Literal["file", "links"], path: str) -> str:
+    """Strict UTF-8, with or without BOM, and no NUL."""
     text: str | None = None
     where = 0
     try:
@@ -231,14 +238,14 @@ def _decode(data: bytes, path: str) -> str:
     if text is None:
         raise SettingsError(
             "the file is not UTF-8 text",
-            source=str(Source("file", path, data.count(b"\n", 0, where) + 1)),
+            source=str(Source(kind, path, data.count(b"\n", 0, where) + 1)),
             mend="Save it as UTF-8",
         )
     nul = text.find("\0")
     if nul >= 0:
         raise SettingsError(
             "there is a NUL character in this line",
-            source=str(Source("file", path, text.count("\n", 0, nul) + 1)),
+            source=str(Source(kind, path, text.count("\n", 0, nul) + 1)),
             mend="Remove it; a file in UTF-16 must be saved as UTF-8",
         )
     return text

@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import SettingsError
-from . import envfile, variables
-from .secret import MASK, Secret
-from .source import Setting, Source
+from svstorage.errors import SettingsError
+from svstorage.settings import envfile, variables
+from svstorage.settings.secret import MASK, Secret
+from svstorage.settings.source import Setting, Source
 
 _ARGUMENT = Source("argument")
 _ENVIRONMENT = Source("environment")
@@ -72,8 +72,8 @@ class Settings:
         Raises `SettingsError` for a file that is named but missing, or that is malformed.
         """
         environment = dict(os.environ if environ is None else environ)
-        path = _env_file(env_file, environment)
-        file = envfile.read(path) if path else None
+        path, named_by = _env_file(env_file, environment)
+        file = envfile.read(path, named_by) if path else None
         return cls(
             (
                 _layer(overrides or {}, _ARGUMENT),
@@ -308,19 +308,22 @@ def mask(name: str, value: str) -> str:
     return _QUERY.sub(f"?{MASK}", value) if "://" in value or "sig=" in value else value
 
 
-def _env_file(named: str | PathLike[str] | None, environ: Mapping[str, str]) -> Path | None:
+def _env_file(
+    named: str | PathLike[str] | None, environ: Mapping[str, str]
+) -> tuple[Path | None, str | None]:
+    """The file to read, and the variable that names it if one does."""
     if named is not None:
         if not os.fspath(named):
             raise SettingsError("the name of the settings file is empty", source="argument")
-        return Path(named)
-    from_environment = environ.get("SVSTORAGE_ENV_FILE")
-    if from_environment:
-        return Path(from_environment)
+        return Path(named), None
+    variable = "SVSTORAGE_ENV_FILE"
+    if environ.get(variable):
+        return Path(environ[variable]), variable
     try:
         start = Path.cwd()
     except OSError:  # the working directory was removed
-        return None
-    return envfile.find(start)
+        return None, None
+    return envfile.find(start), None
 
 
 def _layer(values: Mapping[str, str], source: Source) -> dict[str, Setting]:

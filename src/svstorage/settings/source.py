@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from .secret import MASK
+from svstorage.settings.secret import MASK
 
 SourceKind = Literal["argument", "environment", "file", "links", "default"]
 

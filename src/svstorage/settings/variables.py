@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import PluginError, SettingsError
-from .secret import Secret
+from svstorage.errors import PluginError, SettingsError
+from svstorage.settings.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
