@@ -59,7 +59,7 @@ def service_url(settings: Settings) -> str | None:
     try:
         parts = urlsplit(full)
         host, scheme = parts.hostname or "", parts.scheme
-        fits = not parts.username and (parts.port or 1) > 0 and full.isascii()
+        fits = not parts.username and parts.port != 0 and full.isascii()
     except ValueError:
         fits = False
     if not fits or not host or scheme not in ("http", "https") or not full.isprintable():

@@ -96,7 +96,7 @@ def _base_url(endpoint: str | None, settings: Settings) -> str:
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             problem = "it is no http:// or https:// URL"
-        elif parts.username or parts.query or parts.fragment or (parts.port or 1) < 1:
+        elif parts.username or parts.query or parts.fragment or parts.port == 0:
             problem = "the URL has more than a host, a port and a path"
     except ValueError:
         problem = "it is no URL"
