@@ -1,0 +1,401 @@
+"""One signed request to an S3 service and its answer, over urllib3.
+
+No retries but those that change something: expired credentials are renewed once, a wrong clock
+is corrected once by the service's own, and an AWS bucket of another region is asked there once.
+Redirects are never followed and proxies never taken from the environment unbidden.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
+
+from svstorage.credentials.base import AwsCredentials, CredentialSource
+from svstorage.errors import ConnectionFailed, CredentialsExpired, ServiceError, StorageError
+from svstorage.providers.endpoint import Endpoint
+from svstorage.providers.s3 import failures, sigv4
+from svstorage.providers.s3.body import SizedBody
+from svstorage.providers.s3.config import S3Config
+from svstorage.providers.s3.failures import Refusal, Target, shown
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds without a byte in either direction."""
+
+MAX_ERROR_BODY = 64 * 1024
+MAX_ANSWER_BODY = 64 * 1024 * 1024
+"""A page of 1,000 keys of 1,024 encoded bytes is under 4 MiB."""
+
+_SKEW_SECONDS = 600.0  # the service refuses from 15 minutes on
+
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 4))
+        if hasattr(socket, name)
+    ),
+]
+
+Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE"]
+RequestBody = bytes | memoryview | SizedBody
+Response = urllib3.BaseHTTPResponse
+
+
+class _Connection(HTTPConnection):
+    """urllib3 uses the connect timeout for sending too; ours differ by a factor of six."""
+
+    def connect(self) -> None:
+        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
+        try:
+            super().connect()
+        finally:
+            self.timeout = progress
+        self.sock.settimeout(self.timeout)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
+        try:
+            super().connect()
+        finally:
+            self.timeout = progress
+        self.sock.settimeout(self.timeout)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class Wire:
+    """Sends requests to one service. Safe to use from many threads, and after a fork."""
+
+    def __init__(
+        self,
+        config: S3Config,
+        credentials: CredentialSource[AwsCredentials] | None,
+        *,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> None:
+        self.config = config
+        self.credentials = credentials
+        self.signer = sigv4.Signer()
+        self._timeout = urllib3.Timeout(connect=read_timeout, read=read_timeout)
+        self._clock_offset = 0.0
+        self._regions: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._pid = -1
+        self._manager: urllib3.PoolManager | None = None
+        self._pools: dict[str, HTTPConnectionPool] = {}
+
+    def now(self) -> float:
+        """The time as the service sees it."""
+        return time.time() + self._clock_offset
+
+    def region(self, bucket: str) -> str:
+        return self._regions.get(bucket, self.config.region)
+
+    def call(
+        self,
+        target: Target,
+        method: Method,
+        *,
+        query: sigv4.Query = (),
+        headers: Mapping[str, str] | None = None,
+        body: RequestBody = b"",
+        size: int | None = None,
+        sign_body: bool = False,
+    ) -> tuple[Mapping[str, str], bytes]:
+        """Headers (any case) and whole body of a successful answer; else an error of ours."""
+        response = self.open(
+            target, method, query=query, headers=headers, body=body, size=size, sign_body=sign_body
+        )
+        return response.headers, self._whole(target, response, MAX_ANSWER_BODY)
+
+    def open(
+        self,
+        target: Target,
+        method: Method,
+        *,
+        query: sigv4.Query = (),
+        headers: Mapping[str, str] | None = None,
+        body: RequestBody = b"",
+        size: int | None = None,
+        sign_body: bool = False,
+    ) -> Response:
+        """A successful answer (2xx) whose body has not been read; else an error of ours.
+
+        ``headers`` have lower-case names; all are signed. ``size`` is that of the body, where
+        it is a `SizedBody`.
+        """
+        tried: set[str] = set()
+        while True:
+            used = self.credentials.get() if self.credentials else None
+            region = self.region(target.bucket)
+            response = self._send(
+                target, method, query, headers or {}, body, size, sign_body, used, region
+            )
+            if 200 <= response.status < 300:
+                return response
+            refusal = self._refusal(target, response)
+            if method == "HEAD" and refusal.status == 400 and used and used.session_token:
+                refusal = self._asked_again(target, used, region) or refusal
+            failure = failures.error(target, refusal)
+            if not self._mended(target, refusal, used, region, tried):
+                raise failure
+            if isinstance(body, SizedBody) and not body.rewind():
+                # What was wrong is put right; only the caller can send the body again.
+                if isinstance(failure, CredentialsExpired):
+                    raise failure
+                raise ServiceError(f"{failure}. Corrected; worth another try")
+
+    def url(self, bucket: str, key: str) -> tuple[str, str, str]:
+        """Host header, path and URL without query of an object."""
+        end, prefix = self.config.address(bucket, self.region(bucket))
+        path = f"{prefix}/{sigv4.encode_path(key)}"
+        return end.netloc, path, f"{end.url}{path}"
+
+    def close(self) -> None:
+        with self._lock:
+            if self._manager is not None and self._pid == os.getpid():
+                self._manager.clear()
+            self._manager = None
+            self._pools = {}
+
+    # One request
+
+    def _send(
+        self,
+        target: Target,
+        method: str,
+        query: sigv4.Query,
+        headers: Mapping[str, str],
+        body: RequestBody,
+        size: int | None,
+        sign_body: bool,
+        credentials: AwsCredentials | None,
+        region: str,
+    ) -> Response:
+        config = self.config
+        end, prefix = config.address(target.bucket, region)
+        path = f"{prefix}/{sigv4.encode_path(target.key or '')}"
+        if prefix and target.key is None:
+            path = prefix
+        text = sigv4.encode_query(query)
+        signed = {"host": end.netloc, **headers}
+        if credentials is not None:
+            signed |= self.signer.headers(
+                method, path, text, signed, self._payload_hash(body, sign_body),
+                credentials, region, now=self.now(),
+            )  # fmt: skip
+        # http.client writes header values as Latin-1: this makes it write UTF-8.
+        sent = {
+            name: value if value.isascii() else value.encode().decode("latin-1")
+            for name, value in signed.items()
+        }
+        sent["accept-encoding"] = "identity"
+        sent["user-agent"] = "svstorage"
+        if method in ("PUT", "POST"):
+            sent["content-length"] = str(len(body) if size is None else size)  # type: ignore[arg-type]
+        failure: StorageError
+        try:
+            # The path goes out as it is: a target that begins with / is not normalised.
+            return self._pool(end).urlopen(
+                method,
+                f"{path}?{text}" if text else path,
+                body=body if sent.get("content-length", "0") != "0" else None,  # type: ignore[arg-type]
+                headers=sent,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=self._timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (HTTPError, OSError, ValueError) as error:
+            if isinstance(body, SizedBody) and body.failure is not None:
+                raise body.failure from None
+            failure = self._unreachable(target, error)
+        raise failure
+
+    def _payload_hash(self, body: RequestBody, sign_body: bool) -> str:
+        config = self.config
+        if isinstance(body, SizedBody):
+            # AWS takes an unsigned body over TLS only; other services take it either way.
+            digest = None if config.endpoint.tls or config.aws is None else body.sha256()
+            return digest or sigv4.UNSIGNED_PAYLOAD
+        if not len(body):
+            return sigv4.EMPTY_SHA256
+        if sign_body or (config.aws is not None and not config.endpoint.tls):
+            return hashlib.sha256(body).hexdigest()
+        return sigv4.UNSIGNED_PAYLOAD
+
+    def _refusal(self, target: Target, response: Response) -> Refusal:
+        try:
+            body = self._whole(target, response, MAX_ERROR_BODY)
+        except StorageError:
+            body = b""  # the status says enough
+        return failures.read_refusal(response.status, response.headers, body)
+
+    def _whole(self, target: Target, response: Response, limit: int) -> bytes:
+        try:
+            body: bytes = response.read(limit + 1, decode_content=False)
+        except (HTTPError, OSError) as error:
+            response.close()
+            raise ServiceError(f"{target}: the answer broke off ({_reason(error)})") from None
+        if len(body) > limit:
+            response.close()
+            raise ServiceError(f"{target}: the answer is larger than {limit} bytes")
+        response.release_conn()
+        return body
+
+    # What may be put right
+
+    def _mended(
+        self,
+        target: Target,
+        refusal: Refusal,
+        used: AwsCredentials | None,
+        region: str,
+        tried: set[str],
+    ) -> bool:
+        """True where something was wrong with the request that is right from now on."""
+        if refusal.code in failures.EXPIRED and self.credentials and "expired" not in tried:
+            tried.add("expired")
+            self.credentials.expired(used)
+            return True
+        skewed = refusal.code in failures.SKEWED or (refusal.status == 403 and not refusal.code)
+        if skewed and "clock" not in tried:
+            tried.add("clock")
+            theirs = failures.server_time(refusal.headers)
+            if theirs is not None and abs(theirs - self.now()) > _SKEW_SECONDS:
+                self._clock_offset = theirs - time.time()
+                log.warning(
+                    "the clocks of this machine and of %s differ by %.0f s; requests are signed "
+                    "with the service's time", self.config.endpoint.host, self._clock_offset,
+                )  # fmt: skip
+                return True
+        elsewhere = refusal.region
+        if (
+            self.config.aws is not None
+            and elsewhere not in (None, region)
+            and refusal.status in (301, 307, 400, 403)
+            and "region" not in tried
+        ):
+            tried.add("region")
+            log.info("bucket %s is in region %s", target.bucket, shown(elsewhere or ""))
+            self._regions[target.bucket] = _checked_region(target, elsewhere or "")
+            return True
+        return False
+
+    def _asked_again(self, target: Target, used: AwsCredentials, region: str) -> Refusal | None:
+        """The answer to a HEAD has no body to tell why; that to a GET of almost nothing has."""
+        keyed = target.key is not None
+        query = [] if keyed else [("list-type", "2"), ("max-keys", "0")]
+        headers = {"range": "bytes=0-0"} if keyed else {}
+        response = self._send(target, "GET", query, headers, b"", None, False, used, region)
+        if response.status < 300:
+            response.close()
+            return None
+        return self._refusal(target, response)
+
+    # Connections
+
+    def _pool(self, end: Endpoint) -> HTTPConnectionPool:
+        if self._pid != os.getpid():  # sockets must not be shared with the parent
+            with self._lock:
+                self._manager, self._pools, self._pid = None, {}, os.getpid()
+        pool = self._pools.get(end.host)
+        if pool is None:
+            with self._lock:
+                manager = self._manager = self._manager or self._new_manager()
+                pool = self._pools.setdefault(
+                    end.host, manager.connection_from_host(end.host, end.port, end.scheme)
+                )
+        return pool
+
+    def _new_manager(self) -> urllib3.PoolManager:
+        config = self.config
+        options: dict[str, Any] = {
+            "num_pools": 10_000,  # a pool is only a few bytes; an evicted one would be closed
+            "maxsize": 256,
+            "block": False,
+            "socket_options": [*HTTPConnection.default_socket_options, *_KEEPALIVE],
+            "blocksize": 256 * 1024,
+        }
+        if config.endpoint.tls:
+            options["ssl_context"] = ssl.create_default_context(
+                cafile=str(config.ca_bundle) if config.ca_bundle else None
+            )
+        manager: urllib3.PoolManager
+        if config.proxy is not None:
+            url = urllib3.util.parse_url(config.proxy.reveal())
+            headers = urllib3.make_headers(proxy_basic_auth=url.auth) if url.auth else None
+            plain = url._replace(auth=None).url
+            manager = urllib3.ProxyManager(plain, proxy_headers=headers, **options)
+        else:
+            manager = urllib3.PoolManager(**options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return manager
+
+    def _unreachable(self, target: Target, error: Exception) -> StorageError:
+        where = f"{target} at {self.config.location}"
+        reason = _reason(error)
+        if isinstance(error, NameResolutionError):
+            return ConnectionFailed(f"{where}: there is no host of this name ({reason})")
+        if isinstance(error, SSLError):
+            hint = "If the service speaks plain http, set STORAGE_USE_SSL=false"
+            if "CERTIFICATE_VERIFY_FAILED" in reason:
+                hint = "A private authority's certificate is named by STORAGE_CA_BUNDLE"
+            return ConnectionFailed(f"{where}: TLS failed ({reason}). {hint}")
+        if isinstance(error, ProxyError | NewConnectionError | Urllib3Timeout):
+            return ConnectionFailed(f"{where}: {reason}")
+        return ServiceError(f"{where}: the connection broke ({reason})")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in a few words: urllib3 wraps, and names objects by address."""
+    inner: BaseException = error
+    while isinstance(inner, HTTPError):
+        causes = [inner.__cause__, *inner.args[::-1]]
+        cause = next((c for c in causes if isinstance(c, BaseException)), None)
+        if cause is None:
+            break
+        inner = cause
+    if isinstance(inner, OSError) and inner.strerror:
+        return shown(inner.strerror)
+    text = str(inner).rpartition(": ")[2] if isinstance(inner, HTTPError) else str(inner)
+    return shown(text[:300]) or type(inner).__name__
+
+
+def _checked_region(target: Target, region: str) -> str:
+    # It becomes part of a host name: nothing but a region's name may.
+    if not region.replace("-", "").isalnum() or not region.isascii() or len(region) > 40:
+        raise ServiceError(f"{target}: the service names an impossible region")
+    return region
