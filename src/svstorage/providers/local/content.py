@@ -1,0 +1,147 @@
+"""Puts the bytes of a body, or of another file, into an open file, and counts them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from svstorage.errors import ChecksumMismatch, ObjectChanged, ObjectError, StorageError
+
+from .failures import failure
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from svstorage.providers.base import Body
+
+BLOCK = 1024 * 1024
+
+# ioctl_ficlone(2): the new file shares the blocks of the old one until either is written.
+_FICLONE = 0x40049409
+_NO_SHARING = (
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EBADF,
+    errno.EPERM,
+    errno.ETXTBSY,
+)
+
+
+def write_body(fd: int, body: Buffer | Body, size: int, md5: bytes | None, key: str) -> None:
+    """Write ``body`` to ``fd``. Only a body of exactly ``size`` bytes passes.
+
+    Raises `ObjectChanged` for another size, `ChecksumMismatch` where ``md5`` is given and is
+    not that of the bytes written, and what `failure` makes of a write that fails.
+    """
+    digest = hashlib.md5(usedforsecurity=False) if md5 is not None else None
+    read: Any = getattr(body, "read", None)
+    if read is None:
+        view = memoryview(body).cast("B")  # type: ignore[arg-type]
+        written = len(view)
+        if written == size:
+            _write_all(fd, view, key, digest)
+    else:
+        written = _write_stream(fd, read, size, digest, key)
+    if written != size:
+        more = "more" if written > size else f"only {written}"
+        raise ObjectChanged(f"{key!r}: the source should have {size} bytes but gave {more}")
+    if digest is not None and digest.digest() != md5:
+        raise ChecksumMismatch(f"{key!r}: the bytes that arrived do not have the MD5 that was sent")
+
+
+def _write_stream(fd: int, read: Any, size: int, digest: Any, key: str) -> int:
+    """The bytes written; one more than ``size`` where the stream does not end there."""
+    written = 0
+    while True:
+        # At the end one more byte is asked for: a longer source must not pass as complete.
+        left = size - written
+        try:
+            data = read(min(left, BLOCK) if left else 1)
+        except StorageError:
+            raise
+        except OSError as error:
+            raise ObjectError(
+                f"{key!r}: the source cannot be read: {error.strerror or error}"
+            ) from error
+        view = memoryview(data).cast("B")
+        if not view:
+            return written
+        written += len(view)
+        if written > size:
+            return written
+        _write_all(fd, view, key, digest)
+
+
+def _write_all(fd: int, view: memoryview, key: str, digest: Any) -> None:
+    if digest is not None:
+        digest.update(view)
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except OSError as error:
+        raise failure(error, "write", key) from error
+
+
+def write_at(fd: int, view: memoryview, offset: int) -> None:
+    """Write all of ``view`` at ``offset``. Raises `OSError`."""
+    while view:
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+        offset += count
+
+
+def copy_file(source: int, target: int, size: int, key: str) -> None:
+    """Copy ``size`` bytes from the start of one open file to another, the quickest way there is:
+    shared blocks, else inside the kernel, else through memory.
+
+    Raises `ObjectChanged` where the source is shorter, and what `failure` makes of errors.
+    """
+    try:
+        if _share(source, target):
+            return
+        done = _copy_in_kernel(source, target, size)
+        while done < size:
+            data = os.pread(source, min(BLOCK, size - done), done)
+            if not data:
+                raise ObjectChanged(f"{key!r}: the source became shorter while it was copied")
+            write_at(target, memoryview(data), done)
+            done += len(data)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise failure(error, "copy", key) from error
+
+
+def _share(source: int, target: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in _NO_SHARING:
+            return False
+        raise
+    return True
+
+
+def _copy_in_kernel(source: int, target: int, size: int) -> int:
+    if not hasattr(os, "copy_file_range"):
+        return 0
+    done = 0
+    while done < size:
+        try:
+            count = os.copy_file_range(source, target, size - done, done, done)
+        except OSError as error:
+            # Not between these two file systems.
+            if not done and error.errno in _NO_SHARING:
+                return 0
+            raise
+        if not count:
+            break
+        done += count
+    return done

@@ -1,0 +1,96 @@
+"""Ways through folders that no symbolic link can bend: one open per name, relative to the last.
+
+``openat`` with ``O_NOFOLLOW`` for every name below the root; the root itself may be a link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+
+from .failures import file_and_folder, link_in_the_way
+
+_NO_LINK = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_PATH needs no read permission and is all that a step on the way takes.
+STEP = _NO_LINK | getattr(os, "O_PATH", os.O_RDONLY)
+TO_SYNC = _NO_LINK | os.O_RDONLY
+
+_MODE = 0o777
+
+
+def open_base(path: bytes, *, may_be_link: bool, flags: int = STEP) -> int:
+    """Open the folder where keys begin. Raises `OSError`."""
+    return os.open(path, flags & ~os.O_NOFOLLOW if may_be_link else flags)
+
+
+def open_below(
+    base: int,
+    names: Sequence[bytes],
+    key: str,
+    *,
+    create: bool = False,
+    sync: bool = False,
+) -> int:
+    """Open the folder ``names`` below ``base`` and close ``base``; the answer is the caller's.
+
+    With ``create``, folders that are missing are made (and, with ``sync``, written to disk).
+    Raises `OSError` and `LinkInTheWay`; where a file stands in the way, `KeyNotSupported` with
+    ``create``, else `FileNotFoundError`.
+    """
+    folder = base
+    flags = TO_SYNC if create else STEP
+    for depth, name in enumerate(names):
+        try:
+            inner = _open_one(folder, name, flags, create, sync)
+        except NotADirectoryError:
+            raise _in_the_way(folder, names, depth, key, create) from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _in_the_way(folder, names, depth, key, create) from None
+            raise
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
+
+
+def _open_one(folder: int, name: bytes, flags: int, create: bool, sync: bool) -> int:
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except FileNotFoundError:
+        if not create:
+            raise
+    except PermissionError:
+        # A folder that may be written but not read.
+        if flags == STEP:
+            raise
+        return os.open(name, STEP, dir_fd=folder)
+    try:
+        os.mkdir(name, _MODE, dir_fd=folder)
+    except FileExistsError:
+        pass
+    else:
+        if sync:
+            sync_folder(folder)
+    return os.open(name, flags, dir_fd=folder)
+
+
+def _in_the_way(
+    folder: int, names: Sequence[bytes], depth: int, key: str, create: bool
+) -> Exception:
+    mode = os.stat(names[depth], dir_fd=folder, follow_symlinks=False).st_mode
+    if stat.S_ISLNK(mode):
+        return link_in_the_way(key, os.fsdecode(b"/".join(names[: depth + 1])))
+    return file_and_folder(key) if create else FileNotFoundError(errno.ENOENT, "no such folder")
+
+
+def sync_folder(folder: int) -> None:
+    """Write the names in a folder to disk; some file systems have no such thing."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        # EBADF: opened only as a step. EINVAL: not on this file system (FUSE, network).
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOTSUP):
+            raise

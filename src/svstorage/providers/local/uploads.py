@@ -1,0 +1,315 @@
+"""Uploads in parts that survive a crash of their writer.
+
+An upload is two temporary files beside the object to be: ``…-part-…`` takes the bytes of every
+part at its offset, and ``…-list-…`` is its record, to which one line of JSON is added for each
+part after the bytes of that part are on disk. What the record says can therefore be trusted
+after kill -9 and, unless ``durability="none"``, after a loss of power.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from svstorage.errors import (
+    ChecksumMismatch,
+    KeyNotSupported,
+    ObjectChanged,
+    ObjectError,
+    ObjectNotFound,
+    StorageError,
+)
+from svstorage.model import Attributes, Part, Stored
+
+from . import xattrs
+from .content import write_at
+from .draft import is_conflict
+from .failures import failure, file_and_folder
+from .folders import sync_folder
+from .keys import KeyPath, temporary_kind, temporary_name
+from .walk import version_token
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_ID = re.compile(r"[0-9a-f]{16}\Z")
+_FIELDS = ("number", "size", "etag", "offset")
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class Uploads:
+    """The `MultipartStore` half of `LocalStore`."""
+
+    _durability: str
+
+    @property
+    def _has_xattrs(self) -> bool:
+        raise NotImplementedError
+
+    def _key_path(self, bucket: str, key: str) -> KeyPath:
+        raise NotImplementedError
+
+    def _base(self, bucket: str) -> bytes:
+        raise NotImplementedError
+
+    def _open_for_writing(self, bucket: str, path: KeyPath) -> int:
+        raise NotImplementedError
+
+    def _open_parents(self, bucket: str, path: KeyPath) -> int:
+        raise NotImplementedError
+
+    def _remember(self, folder: bytes) -> None:
+        raise NotImplementedError
+
+    def start_upload(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int | None,
+        attributes: Attributes | None = None,
+        modified_ns: int | None = None,
+    ) -> str:
+        path = self._key_path(bucket, key)
+        if path.is_folder:
+            raise KeyNotSupported(f"{key!r}: a key that ends in / is no file on a local disk")
+        header = {
+            "key": key,
+            "size": size,
+            "attributes": asdict(attributes) if attributes else None,
+            "modified_ns": modified_ns,
+        }
+        folder = -1
+        try:
+            folder = self._open_for_writing(bucket, path)
+            upload_id = secrets.token_hex(8)
+            self._create(folder, "list", upload_id, _line(header))
+            self._create(folder, "part", upload_id, b"")
+            return upload_id
+        except StorageError:
+            raise
+        except OSError as error:
+            raise failure(error, "begin to write", key) from error
+        finally:
+            if folder >= 0:
+                os.close(folder)
+
+    def put_part(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        *,
+        number: int,
+        offset: int,
+        body: Buffer,
+        md5: bytes | None = None,
+    ) -> Part:
+        view = memoryview(body).cast("B")
+        if md5 is not None:
+            import hashlib
+
+            if hashlib.md5(view, usedforsecurity=False).digest() != md5:
+                raise ChecksumMismatch(f"{key!r}: part {number} does not have the MD5 sent along")
+        etag = md5.hex() if md5 is not None else f"{zlib.crc32(view):08x}"
+        part = Part(number, len(view), etag, offset)
+        with _Upload(self, bucket, key, upload_id, os.O_WRONLY) as upload:
+            beyond = upload.size is not None and offset + len(view) > upload.size
+            if offset < 0 or beyond:
+                raise ObjectError(f"{key!r}: part {number} does not lie within the object")
+            write_at(upload.data, view, offset)
+            if self._durability != "none":
+                os.fdatasync(upload.data)
+            upload.add(part)
+            if self._durability != "none":
+                os.fdatasync(upload.record)
+        return part
+
+    def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
+        with _Upload(self, bucket, key, upload_id, os.O_RDONLY) as upload:
+            return sorted(upload.parts.values(), key=lambda part: part.number)
+
+    def complete_upload(
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]
+    ) -> Stored:
+        with _Upload(self, bucket, key, upload_id, os.O_WRONLY) as upload:
+            end = 0
+            for part in parts:
+                held = upload.parts.get(part.number)
+                if held is None or _fields(held) != _fields(part):
+                    raise ObjectChanged(
+                        f"{key!r}: part {part.number} is not the one that was written"
+                    )
+                if part.offset != end:
+                    raise ObjectError(f"{key!r}: part {part.number} does not follow the one before")
+                end += part.size
+            if upload.size is not None and end != upload.size:
+                raise ObjectError(f"{key!r}: the parts have {end} bytes of {upload.size}")
+            os.ftruncate(upload.data, end)
+            return self._finish(upload, bucket)
+
+    def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        path = self._key_path(bucket, key)
+        _check_id(key, upload_id)
+        folder = -1
+        try:
+            folder = self._open_parents(bucket, path)
+            for kind in ("part", "list"):
+                try:
+                    os.unlink(temporary_name(kind, upload_id), dir_fd=folder)
+                except FileNotFoundError:
+                    continue
+        except FileNotFoundError:
+            return
+        except StorageError:
+            raise
+        except OSError as error:
+            raise failure(error, "drop the upload of", key) from error
+        finally:
+            if folder >= 0:
+                os.close(folder)
+
+    def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+        base = os.fsdecode(self._base(bucket))
+        for folder, _, files in os.walk(base):
+            for name in sorted(files):
+                if temporary_kind(name) != "list":
+                    continue
+                try:
+                    with open(os.path.join(folder, name), "rb") as file:
+                        header, _ = _parse(file.read())
+                except (OSError, ValueError):
+                    continue
+                key = header["key"]
+                # Both must hold: a record that was moved here belongs to no object of this folder.
+                here = os.path.dirname(os.path.join(base, key)) == folder.rstrip("/")
+                upload_id = name[len(temporary_name("list", "")) - 1 : -1]
+                if here and key.startswith(prefix):
+                    yield key, upload_id
+
+    def _create(self, folder: int, kind: str, upload_id: str, content: bytes) -> None:
+        fd = os.open(temporary_name(kind, upload_id), _NEW | os.O_WRONLY, 0o666, dir_fd=folder)
+        try:
+            write_at(fd, memoryview(content), 0)
+            if self._durability != "none":
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _finish(self, upload: _Upload, bucket: str) -> Stored:
+        path, fd = upload.path, upload.data
+        if upload.attributes is not None and self._has_xattrs:
+            xattrs.write(fd, upload.attributes, path.key)
+        if upload.modified_ns is not None:
+            os.utime(fd, ns=(upload.modified_ns, upload.modified_ns))
+        if self._durability != "none":
+            os.fsync(fd)
+        found = os.fstat(fd)
+        folder = upload.folder
+        try:
+            os.rename(upload.name("part"), path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            if is_conflict(error):
+                raise file_and_folder(path.key) from None
+            raise
+        os.unlink(upload.name("list"), dir_fd=folder)
+        if self._durability == "file":
+            sync_folder(folder)
+        elif self._durability == "folder":
+            self._remember(b"/".join((self._base(bucket), *path.parents)))
+        return Stored(found.st_size, version_token(found), None, found.st_mtime_ns)
+
+
+class _Upload:
+    """An upload in parts, opened: its two files and what its record says.
+
+    As a context manager it closes them and turns an `OSError` within into one of ours.
+    """
+
+    def __init__(self, store: Uploads, bucket: str, key: str, upload_id: str, mode: int) -> None:
+        self._id = _check_id(key, upload_id)
+        self.path = store._key_path(bucket, key)
+        self.folder = self.data = self.record = -1
+        try:
+            self.folder = store._open_parents(bucket, self.path)
+            self.data = os.open(self.name("part"), mode | _OLD, dir_fd=self.folder)
+            access = os.O_RDONLY if mode == os.O_RDONLY else os.O_RDWR | os.O_APPEND
+            self.record = os.open(self.name("list"), access | _OLD, dir_fd=self.folder)
+            with open(self.record, "rb", closefd=False) as file:
+                header, self.parts = _parse(file.read())
+            if header["key"] != key:
+                raise ValueError("another key")
+        except (FileNotFoundError, ValueError):
+            self.close()
+            raise ObjectNotFound(f"{key!r}: there is no upload {upload_id}") from None
+        except OSError as error:
+            self.close()
+            raise failure(error, "go on writing", key) from error
+        self.size: int | None = header["size"]
+        self.modified_ns: int | None = header["modified_ns"]
+        held = header["attributes"]
+        self.attributes = Attributes(**held) if held else None
+
+    def name(self, kind: str) -> str:
+        return temporary_name(kind, self._id)
+
+    def add(self, part: Part) -> None:
+        # One write in append mode, so that lines of several writers do not mix; it begins with a
+        # new line in case a crash cut the last one short.
+        line = b"\n" + _line(dict(zip(_FIELDS, _fields(part), strict=True)))
+        if os.write(self.record, line) != len(line):
+            raise ObjectError(f"{self.path.key!r}: the disk took only a part of the record")
+
+    def close(self) -> None:
+        for fd in (self.data, self.record, self.folder):
+            if fd >= 0:
+                os.close(fd)
+        self.folder = self.data = self.record = -1
+
+    def __enter__(self) -> _Upload:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.close()
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise failure(error, "write", self.path.key) from error
+
+
+def _fields(part: Part) -> tuple[int, int, str, int]:
+    return part.number, part.size, part.etag, part.offset
+
+
+def _check_id(key: str, upload_id: str) -> str:
+    if not _ID.match(upload_id):
+        raise ObjectNotFound(f"{key!r}: {upload_id!r} is no upload of a local disk")
+    return upload_id
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _parse(record: bytes) -> tuple[dict[str, Any], dict[int, Part]]:
+    """The header and the parts of a record. Raises `ValueError` where there is no header."""
+    lines = [line for line in record.split(b"\n") if line]
+    header = json.loads(lines[0]) if lines else None
+    if not isinstance(header, dict) or not {"key", "size", "attributes", "modified_ns"} <= set(
+        header
+    ):
+        raise ValueError("no header")
+    parts: dict[int, Part] = {}
+    for line in lines[1:]:
+        try:
+            held = json.loads(line)
+            part = Part(*(held[name] for name in _FIELDS))
+        except (ValueError, TypeError, KeyError):
+            continue  # cut short by a crash: that part was never confirmed
+        parts[part.number] = part
+    return header, parts
