@@ -116,12 +116,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One finished part of a multipart upload. ``number`` counts from 1."""
+    """One finished part of a multipart upload. ``number`` counts from 1.
+
+    ``checksum`` is the service's own word on the bytes it holds, where it gives one.
+    """
 
     number: int
     size: int
     etag: str
     offset: int = 0
+    checksum: Checksum | None = None
 
 
 @dataclass(frozen=True, slots=True)

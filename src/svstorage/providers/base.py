@@ -203,11 +203,14 @@ class MultipartStore(Protocol):
         bucket: str,
         key: str,
         *,
-        size: int,
+        size: int | None,
         attributes: Attributes | None = None,
         modified_ns: int | None = None,
     ) -> str:
-        """Begin; the answer names the upload in later calls, also of a later process."""
+        """Begin; the answer names the upload in later calls, also of a later process.
+
+        ``size`` is None where it is not known before the end (a stream).
+        """
         ...
 
     def put_part(
@@ -248,6 +251,11 @@ class MultipartStore(Protocol):
 @runtime_checkable
 class NativeStore(Protocol):
     """A store that obstore can carry objects of, for the keys that obstore keeps exact."""
+
+    native_reads: bool
+    """False where obstore must not read (see the provider for why)."""
+    native_writes: bool
+    """True where the answer to obstore's put confirms the content (S3: the ETag is its MD5)."""
 
     def native(self, bucket: str) -> Any:
         """The obstore store of one bucket (obstore has no common public base type)."""

@@ -25,9 +25,15 @@ class End:
     prefix: str = ""
     location: str = ""
     """For people: what the messages call this side."""
+    base: str = ""
+    """What stands before a key in reports (``sv://bucket/``, ``/data/``)."""
 
     def key(self, relative: str) -> str:
         return self.prefix + relative
+
+    def url(self, key: str) -> str:
+        """What reports and messages call an object here. ``key`` is exact, nothing is quoted."""
+        return f"{self.base}{key}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class FixedConcurrency:
     def enter(self) -> None:
         return None
 
-    def leave(self, moved: int) -> None:
+    def leave(self, moved: int, objects: int) -> None:
         return None
 
     def slow_down(self) -> None:
@@ -54,11 +54,11 @@ class AdaptiveConcurrency:
                 self._condition.wait()
             self._active += 1
 
-    def leave(self, moved: int) -> None:
-        """Give the place back; ``moved`` bytes were carried."""
+    def leave(self, moved: int, objects: int) -> None:
+        """Give the place back; ``objects`` of together ``moved`` bytes were carried."""
         with self._condition:
             self._active -= 1
-            self._work += 1 + moved / self.BYTES_WORTH_AN_OBJECT
+            self._work += objects + moved / self.BYTES_WORTH_AN_OBJECT
             now = time.monotonic()
             if now - self._window_start >= self.WINDOW:
                 self._judge(now)

@@ -36,7 +36,7 @@ COMMIT_ROWS = 5_000
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE done (key BLOB PRIMARY KEY, source BLOB, destination BLOB, run INTEGER) WITHOUT ROWID;
+CREATE TABLE done (key BLOB PRIMARY KEY, source BLOB, destination BLOB) WITHOUT ROWID;
 CREATE TABLE upload (
     key BLOB PRIMARY KEY, source BLOB, destination_key TEXT, upload_id TEXT, part_size INTEGER
 ) WITHOUT ROWID;
@@ -101,11 +101,7 @@ class Journal:
         self._committed = time.monotonic()
         try:
             self._db = self._open()
-            row = self._db.execute("SELECT value FROM meta WHERE name='run'").fetchone()
-            self.run = int(row[0]) + 1 if row else 1
             self.had_rows = self._db.execute("SELECT 1 FROM done LIMIT 1").fetchone() is not None
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('run', ?)", (str(self.run),))
-            self._db.commit()
         except BaseException:
             self._lock_file.close()
             raise
@@ -164,16 +160,20 @@ class Journal:
     def done(self, key: str, source: Entry, stored: Stored) -> None:
         """Note that the destination confirmed this version; written within about a second."""
         self._write(
-            "INSERT OR REPLACE INTO done VALUES (?,?,?,?)",
-            (key_order(key), version_of(source), stored_version(stored), self.run),
+            "INSERT OR REPLACE INTO done VALUES (?,?,?)",
+            (key_order(key), version_of(source), stored_version(stored)),
         )
 
     def still_done(self, key: str, source: Entry, destination: Entry) -> None:
         """Note that both ends still hold the same content."""
         self._write(
-            "INSERT OR REPLACE INTO done VALUES (?,?,?,?)",
-            (key_order(key), version_of(source), version_of(destination), self.run),
+            "INSERT OR REPLACE INTO done VALUES (?,?,?)",
+            (key_order(key), version_of(source), version_of(destination)),
         )
+
+    def drop(self, order: bytes) -> None:
+        """Forget a key that the source no longer lists."""
+        self._write("DELETE FROM done WHERE key=?", (order,))
 
     def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(key, source version, destination version) of earlier runs, in byte order of keys."""
@@ -239,9 +239,7 @@ class Journal:
     def complete(self, *, keep: bool) -> None:
         """The run is complete: drop what the next one has no use for."""
         with self._lock:
-            if keep:
-                self._db.execute("DELETE FROM done WHERE run<>?", (self.run,))
-            else:
+            if not keep:
                 self._db.execute("DELETE FROM done")
             self._db.execute("DELETE FROM upload")
             self._db.execute("DELETE FROM part")

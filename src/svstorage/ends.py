@@ -1,0 +1,190 @@
+"""What an address means once it is opened: a store, a bucket and an exact key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from svstorage.addresses import Address, Kind, Role, has_glob, parse, storage_url
+from svstorage.errors import ObjectNotFound, UsageError
+from svstorage.links import Link, Links
+from svstorage.model import ObjectInfo
+from svstorage.plugins import Registry, plugins
+from svstorage.providers.base import ObjectStore
+from svstorage.storage import Storage, connect
+
+if TYPE_CHECKING:
+    from svstorage.transfer.options import Links as LinkPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One address, opened. ``bucket`` is empty for ``sv://`` alone and for plain folders."""
+
+    store: ObjectStore
+    bucket: str
+    key: str
+    text: str
+    """The address as it was written."""
+    base: str
+    """What stands before a key in reports and messages."""
+    is_folder_form: bool
+    is_glob: bool = False
+    is_local_path: bool = False
+    name: str = ""
+    """The last component, as a copy into a folder would call it."""
+
+    @property
+    def folder(self) -> str:
+        """The key as the prefix of everything below it: empty, or ending in ``/``."""
+        return self.key if not self.key or self.key.endswith("/") else f"{self.key}/"
+
+    def head(self) -> ObjectInfo | None:
+        """The object of exactly this key, or None."""
+        if not self.key:
+            return None
+        try:
+            return self.store.head(self.bucket, self.key)
+        except ObjectNotFound:
+            return None
+
+    def is_folder(self) -> bool:
+        """True where something lies below the key (a bucket counts when it is there)."""
+        if not self.key:
+            return self.store.bucket_exists(self.bucket)
+        try:
+            return next(iter(self.store.list_level(self.bucket, self.folder)), None) is not None
+        except ObjectNotFound:
+            return False
+
+    def overlap_path(self, prefix: str) -> str:
+        """A path by which two places can be told to lie in one another."""
+        local_path = getattr(self.store, "local_path", None)
+        if local_path is not None:
+            return os.path.realpath(local_path(self.bucket, prefix.rstrip("/"))) + "/"
+        return f"{self.store.identity}|{self.bucket}/{prefix}"
+
+
+@dataclass
+class Opener:
+    """Opens addresses on one side of a transfer; each storage is connected once.
+
+    ``storage`` is what ``sv://`` means here, connected only if an address asks for it.
+    """
+
+    storage: Callable[[], Storage]
+    link_policy: LinkPolicy = "follow"
+    registry: Registry | None = None
+    _linked: dict[str, Storage] = field(default_factory=dict)
+
+    @cached_property
+    def _links(self) -> Links:
+        registry = self.registry or plugins().registry
+        schemes = {name: provider.schemes for name, provider in registry.providers.items()}
+        from svstorage.settings import Settings
+
+        # A links file is a setting like the others, also where sv:// itself is not used.
+        try:
+            settings = self.storage().settings
+        except UsageError:
+            settings = Settings.load()
+        return Links.from_settings(settings, schemes)
+
+    def open(self, address: str | os.PathLike[str], *, role: Role = "address") -> Place:
+        """Open an address of any form of contract section 2.
+
+        Raises:
+            UsageError: it is malformed, or names a storage that no links file has.
+        """
+        text = os.fspath(address)
+        parsed = parse(text, role=role)
+        if parsed.kind is Kind.SHORT:
+            parsed = parsed.in_prefix(self.storage().prefix)
+        if parsed.kind is Kind.LOCAL:
+            return self._local(parsed, text)
+        if parsed.kind is Kind.STORAGE and parsed.storage is None:
+            return self._in(self.storage().store, parsed, text, storage_url(parsed.bucket))
+        link = self._links.find(parsed) if parsed.kind in (Kind.STORAGE, Kind.LINKED) else None
+        if link is None:
+            return self._fsspec(parsed, text)
+        if link.path is not None and parsed.scheme == "fs":
+            inside = os.path.join(link.path, parsed.key) if parsed.key else f"{link.path}/"
+            return replace(self._local(replace(parsed, path=inside), text), text=text)
+        base = text[: len(text) - len(parsed.key)].rstrip("/")
+        return self._in(self._storage_of(link).store, parsed, text, base)
+
+    def _storage_of(self, link: Link) -> Storage:
+        if link.name not in self._linked:
+            self._linked[link.name] = connect(settings=link.settings, registry=self.registry)
+        return self._linked[link.name]
+
+    def _in(self, store: ObjectStore, parsed: Address, text: str, base: str) -> Place:
+        return Place(
+            store,
+            parsed.bucket,
+            parsed.key,
+            text,
+            base=f"{base}/",
+            is_folder_form=parsed.is_directory_form,
+            is_glob=has_glob(parsed),
+            name=(parsed.key.rstrip("/") or parsed.bucket).rpartition("/")[2],
+        )
+
+    def _local(self, parsed: Address, text: str) -> Place:
+        """A local path: the store's root is the folder itself, or the one that holds the file.
+
+        What the user names is followed where it is a symbolic link; what lies below is subject
+        to the policy for links.
+        """
+        from svstorage.providers.local.store import LocalStore
+
+        path = os.path.abspath(parsed.path)
+        name = os.path.basename(path)
+        is_folder = os.path.isdir(path)
+        if is_folder or (parsed.is_directory_form and not os.path.lexists(path)):
+            store = LocalStore.for_folder(path, links=self.link_policy)
+            base = path if path.endswith("/") else f"{path}/"
+            return Place(store, "", "", text, base, parsed.is_directory_form, False, True, name)
+        if os.path.islink(path) and os.path.isfile(path):
+            path = os.path.realpath(path)
+        folder, key = os.path.split(path)
+        glob = has_glob(parsed) and not os.path.lexists(path)
+        if glob:
+            folder, key = _split_at_glob(path)
+        store = LocalStore.for_folder(folder, links=self.link_policy)
+        base = folder if folder.endswith("/") else f"{folder}/"
+        return Place(store, "", key, text, base, parsed.is_directory_form, glob, True, name)
+
+    def _fsspec(self, parsed: Address, text: str) -> Place:
+        """Any other fsspec URL, with that library's own defaults."""
+        import fsspec
+
+        from svstorage.providers.fsspec_store import FsspecStore
+
+        try:
+            fs, path = fsspec.core.url_to_fs(text)
+        except (ValueError, ImportError) as error:
+            raise UsageError(f"{parsed}: fsspec cannot open it ({error})") from None
+        store: Any = FsspecStore(fs)
+        bucket, _, key = path.lstrip("/").partition("/")
+        base = f"{parsed.scheme or fs.protocol}://{bucket}/"
+        return Place(
+            store,
+            bucket,
+            key + ("/" if key and text.endswith("/") and not key.endswith("/") else ""),
+            text,
+            base=base,
+            is_folder_form=text.endswith("/") or not key,
+            is_glob=any(c in key for c in "*?["),
+            name=(key.rstrip("/") or bucket).rpartition("/")[2],
+        )
+
+
+def _split_at_glob(path: str) -> tuple[str, str]:
+    """(the deepest folder without a wildcard, the pattern below it)."""
+    parts = path.split("/")
+    first = next(i for i, part in enumerate(parts) if any(c in part for c in "*?["))
+    return "/".join(parts[:first]) or "/", "/".join(parts[first:])

@@ -1,0 +1,68 @@
+"""A body that is hashed as it passes, and refuses to end on bytes that were not announced."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from svstorage.errors import ChecksumMismatch, ObjectChanged
+from svstorage.model import Checksum
+from svstorage.providers.base import ObjectReader
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class HashingBody:
+    """Wraps a reader: counts and hashes what goes through, and calls back for progress.
+
+    At the end of the bytes a wrong length, or a digest that differs from ``expected``, is raised
+    before the store has a chance to publish the object.
+    """
+
+    def __init__(
+        self,
+        reader: ObjectReader,
+        *,
+        size: int,
+        name: str,
+        expected: Checksum | None = None,
+        hashed: bool = True,
+        progress: Callable[[int], None],
+        check_stop: Callable[[], None],
+    ) -> None:
+        self._reader = reader
+        self._size = size
+        self._name = name
+        self._expected = expected if expected and expected.algorithm == "md5" else None
+        self._digest = hashlib.md5(usedforsecurity=False) if hashed else None
+        self._progress = progress
+        self._check_stop = check_stop
+        self.count = 0
+
+    def read(self, size: int = -1, /) -> Buffer:
+        self._check_stop()
+        chunk = memoryview(self._reader.read(size))
+        length = len(chunk)
+        if length:
+            self.count += length
+            if self._digest is not None:
+                self._digest.update(chunk)
+            self._progress(length)
+        if self.count > self._size or (not length and size != 0 and self.count < self._size):
+            raise ObjectChanged(
+                f"{self._name}: {self.count} bytes were read where {self._size} were announced; "
+                "it changed while it was copied"
+            )
+        if self.count == self._size and self._expected is not None:
+            if self.checksum != self._expected:
+                raise ChecksumMismatch(
+                    f"{self._name}: the bytes that arrived are not those announced (MD5)"
+                )
+            self._expected = None
+        return chunk
+
+    @property
+    def checksum(self) -> Checksum | None:
+        return Checksum("md5", self._digest.hexdigest()) if self._digest is not None else None

@@ -1,0 +1,185 @@
+"""The fast lane for small and middling objects: obstore, whose core is compiled.
+
+It carries a whole object in memory, so it takes only objects up to `LARGEST` and keeps all
+bodies in flight below `BUDGET` together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from svstorage.addresses import display
+from svstorage.errors import ChecksumMismatch, ObjectChanged
+from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
+from svstorage.providers.base import NativeStore
+from svstorage.strategies.attributes import carried
+from svstorage.strategies.base import Confirmed, Context, End, Job
+from svstorage.strategies.exact_keys import obstore_keeps
+
+MIB = 1 << 20
+LARGEST = 8 * MIB
+BUDGET = 48 * MIB
+
+_HEADERS = {
+    "Content-Type": "content_type",
+    "Content-Encoding": "content_encoding",
+    "Content-Language": "content_language",
+    "Content-Disposition": "content_disposition",
+    "Cache-Control": "cache_control",
+}
+
+
+class MemoryBudget:
+    """Bodies in flight, all threads together, stay below a number of bytes."""
+
+    def __init__(self, total: int) -> None:
+        self._free = total
+        self._condition = threading.Condition()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        with self._condition:
+            while self._free < size:
+                self._condition.wait()
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._free += size
+                self._condition.notify()
+
+
+class NativeStrategy:
+    name = "native"
+    summary = "obstore, for objects up to 8 MiB whose keys it keeps exactly"
+
+    def __init__(self) -> None:
+        self._budget = MemoryBudget(BUDGET)
+
+    def can_carry(self, job: Job) -> float | None:
+        if job.entry.size > LARGEST:
+            return None
+        return 2.0 if _reads(job) or _writes(job) else None
+
+    def carry(self, job: Job, context: Context) -> Confirmed:
+        context.check_stop()
+        with self._budget.hold(job.entry.size):
+            return self._carry(job, context)
+
+    def _carry(self, job: Job, context: Context) -> Confirmed:
+        source, destination = job.pair.source, job.pair.destination
+        entry = job.entry
+        data, info = _get(source, entry) if _reads(job) else _read(source, entry)
+        length = len(data)
+        if length != entry.size:
+            raise ObjectChanged(
+                f"{display(entry.key)}: {length} bytes were read of {entry.size}; "
+                "it changed while it was copied"
+            )
+        digest = None
+        if context.verify == "checksum":
+            digest = hashlib.md5(data, usedforsecurity=False).digest()
+            announced = entry.checksum
+            if announced and announced.algorithm == "md5" and announced.value != digest.hex():
+                raise ChecksumMismatch(
+                    f"{display(entry.key)}: the bytes that arrived are not those announced (MD5)"
+                )
+        attributes, modified_ns = carried(
+            info,
+            source.store.capabilities,
+            destination.store.capabilities,
+            tags=context.tags,
+        )
+        if _writes(job):
+            stored = _put(destination, job.destination_key, data, attributes)
+        else:
+            stored = destination.store.put(
+                destination.bucket,
+                job.destination_key,
+                data,
+                size=length,
+                attributes=attributes,
+                modified_ns=modified_ns,
+                md5=digest,
+            )
+        context.progress(length)
+        sent = Checksum("md5", digest.hex()) if digest else None
+        return Confirmed(stored, sent=sent, source=entry, bytes_sent=length)
+
+
+def _reads(job: Job) -> bool:
+    store = job.pair.source.store
+    return isinstance(store, NativeStore) and store.native_reads and obstore_keeps(job.entry.key)
+
+
+def _writes(job: Job) -> bool:
+    store = job.pair.destination.store
+    return (
+        isinstance(store, NativeStore)
+        and store.native_writes
+        and obstore_keeps(job.destination_key)
+    )
+
+
+def _read(end: End, entry: Entry) -> tuple[Any, ObjectInfo]:
+    with end.store.read(end.bucket, entry.key, if_match=entry.etag) as reader:
+        # One byte more than announced, so that a file that has grown is noticed.
+        return reader.read(entry.size + 1), reader.info
+
+
+def _get(end: End, entry: Entry) -> tuple[Any, ObjectInfo]:
+    import obstore
+
+    from svstorage.strategies.native_errors import translated
+
+    native = cast(NativeStore, end.store).native(end.bucket)
+    with translated("GET", entry.key):
+        options: Any = {"if_match": f'"{entry.etag}"'} if entry.etag is not None else None
+        answer = obstore.get(native, entry.key, options=options)
+        data = answer.bytes()
+        attributes = answer.attributes
+        etag = answer.meta["e_tag"]
+    if entry.etag is not None and etag is not None and etag.strip('"') != entry.etag:
+        raise ObjectChanged(f"{display(entry.key)}: it changed while it was copied")
+    known = {ours: attributes[header] for header, ours in _HEADERS.items() if header in attributes}
+    metadata = {
+        str(name).lower(): value for name, value in attributes.items() if name not in _HEADERS
+    }
+    return data, ObjectInfo(entry, Attributes(metadata=metadata, **known))
+
+
+def _put(end: End, key: str, data: Any, attributes: Attributes) -> Stored:
+    import obstore
+
+    from svstorage.strategies.native_errors import translated
+
+    native = cast(NativeStore, end.store).native(end.bucket)
+    headers: dict[str, str] = dict(attributes.metadata)
+    for header, ours in _HEADERS.items():
+        value = getattr(attributes, ours)
+        if value is not None:
+            headers[header] = value
+    with translated("PUT", key):
+        answer = obstore.put(
+            native, key, data, attributes=cast(Any, headers) or None, use_multipart=False
+        )
+    etag = answer["e_tag"]
+    etag = etag.strip('"') if etag else None
+    return Stored(len(data), etag, md5_of_etag(etag))
+
+
+def md5_of_etag(etag: str | None) -> Checksum | None:
+    """S3's ETag of an object stored by one PUT is its MD5, unless the bucket is encrypted with
+    KMS or customer keys; then it only looks like one, and `verify` asks further."""
+    if etag is None or len(etag) != 32:
+        return None
+    try:
+        bytes.fromhex(etag)
+    except ValueError:
+        return None
+    return Checksum("md5", etag.lower())

@@ -1,0 +1,48 @@
+"""From any store to any other: one read, one put, hashed on the way."""
+
+from __future__ import annotations
+
+from svstorage.addresses import display
+from svstorage.strategies.base import Confirmed, Context, Job
+from svstorage.strategies.hashing import HashingBody
+from svstorage.strategies.attributes import carried
+
+
+class StreamStrategy:
+    name = "stream"
+    summary = "one read and one put, for any pair of storages"
+
+    def can_carry(self, job: Job) -> float | None:
+        limits = job.pair.destination.store.capabilities.parts
+        if limits is not None and job.entry.size > limits.max_single_put:
+            return None
+        return 10.0
+
+    def carry(self, job: Job, context: Context) -> Confirmed:
+        source, destination = job.pair.source, job.pair.destination
+        entry = job.entry
+        with source.store.read(source.bucket, entry.key, if_match=entry.etag) as reader:
+            attributes, modified_ns = carried(
+                reader.info,
+                source.store.capabilities,
+                destination.store.capabilities,
+                tags=context.tags,
+            )
+            body = HashingBody(
+                reader,
+                size=entry.size,
+                name=display(entry.key),
+                expected=entry.checksum,
+                hashed=context.verify == "checksum",
+                progress=context.progress,
+                check_stop=context.check_stop,
+            )
+            stored = destination.store.put(
+                destination.bucket,
+                job.destination_key,
+                body,
+                size=entry.size,
+                attributes=attributes,
+                modified_ns=modified_ns,
+            )
+        return Confirmed(stored, sent=body.checksum, source=entry, bytes_sent=body.count)

@@ -1,0 +1,302 @@
+"""One object, carried: strategy chosen, tried, confirmed, tried again, or failed by name."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from svstorage.addresses import display
+from svstorage.errors import (
+    ChecksumMismatch,
+    ConnectionFailed,
+    CredentialsExpired,
+    Interrupted,
+    KeyNotSupported,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    ServiceError,
+    StorageError,
+    Throttled,
+)
+from svstorage.model import Checksum, Entry, Stored
+from svstorage.strategies.base import Context, Job, NoPartLog, PartLog, Strategy
+from svstorage.transfer import compare
+from svstorage.transfer.bandwidth import BandwidthLimit
+from svstorage.transfer.options import TransferOptions
+from svstorage.transfer.report import Action, Result, Status
+from svstorage.transfer.stop import StopToken
+from svstorage.transfer.verify import confirm
+
+log = logging.getLogger(__name__)
+
+RETRYABLE = (
+    ConnectionFailed,
+    Throttled,
+    ServiceError,
+    ChecksumMismatch,
+    CredentialsExpired,
+    ObjectChanged,
+)
+# Errors that speak about the service, not about one object.
+SERVICE_WIDE = (ConnectionFailed, Throttled, ServiceError, PermissionError)
+LONGEST_WAIT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One object that has to be looked at: carried, or first compared more closely."""
+
+    job: Job
+    key: str
+    """Relative to the source root."""
+    existing: Entry | None = None
+    unsure: bool = False
+    """The listings do not tell whether ``existing`` is the same: settle before carrying."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A result with what the journal and the engine need to know beside it."""
+
+    result: Result
+    source: Entry
+    stored: Stored | None = None
+    error: Exception | None = None
+    same_as: Entry | None = None
+    """The destination's entry that was found to hold the same, after a closer look."""
+
+
+class Carrier:
+    """Carries one object after another by the rules of one run. Safe in many threads."""
+
+    def __init__(
+        self,
+        strategies: Sequence[Strategy],
+        options: TransferOptions,
+        *,
+        stop: StopToken,
+        part_log: Callable[[Work], PartLog] | None = None,
+        moved: Callable[[int], None] = lambda count: None,
+        throttled: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._strategies = strategies
+        self._options = options
+        self._stop = stop
+        self._part_log = part_log
+        self._moved = moved
+        self._throttled = throttled
+        self._limit = BandwidthLimit(options.bwlimit) if options.bwlimit else None
+
+    def choose(self, job: Job) -> Strategy:
+        """The cheapest strategy that can carry the job exactly."""
+        best: Strategy | None = None
+        least = float("inf")
+        for strategy in self._strategies:
+            cost = strategy.can_carry(job)
+            if cost is not None and cost < least:
+                best, least = strategy, cost
+        if best is None:
+            raise KeyNotSupported(f"{display(job.entry.key)}: no copy strategy can carry it there")
+        return best
+
+    def carry(self, work: Work) -> Outcome:
+        """Carry one object, with retries. Never raises, but for `Interrupted`."""
+        started = time.monotonic()
+        attempt = _Attempt(work)
+        try:
+            if work.unsure and work.existing is not None and self._is_same(work, work.existing):
+                outcome = self._outcome(attempt, started, action="skip", reason="unchanged")
+                return replace(outcome, same_as=work.existing)
+            if self._options.dry_run:
+                return self._outcome(attempt, started, action="copy", status="planned")
+            attempt.count = 1
+            try:
+                self._once(attempt)
+            except RETRYABLE as error:
+                if self._options.retries < 1:
+                    raise
+                self._again(attempt, error)
+        except Interrupted:
+            raise
+        except (StorageError, OSError) as error:
+            return self._failed(attempt, started, error)
+        except Exception as error:
+            # A defect of ours or of a plugin: it costs this one object, by name, and not the run.
+            log.debug("unexpected error for %s", display(work.key), exc_info=True)
+            return self._failed(attempt, started, error)
+        return self._outcome(attempt, started, action="copy")
+
+    def _is_same(self, work: Work, existing: Entry) -> bool:
+        pair = work.job.pair
+        return compare.settle(
+            pair.source, work.job.entry, pair.destination, existing, self._stop.check
+        )
+
+    def _once(self, attempt: _Attempt) -> None:
+        job = attempt.job
+        strategy = self.choose(job)
+        attempt.strategy = strategy.name
+        log_of_parts: PartLog = self._part_log(attempt.work) if self._part_log else NoPartLog()
+        context = Context(
+            verify=self._options.verify,
+            tags=self._options.tags,
+            parts=log_of_parts,
+            progress=self._progress_for(attempt),
+            check_stop=self._stop.check,
+        )
+        if self._options.on_exists == "error" and attempt.work.existing is not None:
+            raise ObjectExists(f"{display(job.destination_key)}: is there already")
+        try:
+            confirmed = strategy.carry(job, context)
+            attempt.published = confirmed.stored
+            attempt.stored, attempt.checksum = confirm(
+                job, confirmed, self._options.verify, self._stop.check
+            )
+        except BaseException:
+            self._moved(-attempt.moved)
+            attempt.moved = 0
+            raise
+
+    def _again(self, attempt: _Attempt, error: Exception) -> None:
+        """Further tries, waiting with full jitter between them (tenacity)."""
+        import tenacity
+
+        jitter = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT)
+        last: list[Exception] = [error]
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            waiting = float(jitter(state))
+            asked = getattr(last[0], "retry_after", None)
+            return max(waiting, min(float(asked), LONGEST_WAIT)) if asked else waiting
+
+        def note(error: Exception) -> None:
+            last[0] = error
+            if isinstance(error, Throttled):
+                self._throttled()
+            if isinstance(error, ObjectChanged):
+                attempt.look_again()
+
+        def try_once() -> None:
+            self._stop.check()
+            attempt.count += 1
+            try:
+                self._once(attempt)
+            except RETRYABLE as error:
+                note(error)
+                raise
+
+        note(error)
+        # The first wait belongs before the first further try: tenacity waits between tries.
+        self._stop.event.wait(wait(_first_state()))
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(RETRYABLE),
+            stop=tenacity.stop_after_attempt(self._options.retries),
+            wait=wait,
+            sleep=tenacity.sleep_using_event(self._stop.event),
+            reraise=True,
+        )(try_once)
+
+    def _progress_for(self, attempt: _Attempt) -> Callable[[int], None]:
+        limit, stop, moved = self._limit, self._stop, self._moved
+
+        def progress(count: int) -> None:
+            attempt.moved += count
+            moved(count)
+            if limit is not None:
+                limit.wait(count, stop)
+
+        return progress
+
+    def _failed(self, attempt: _Attempt, started: float, error: Exception) -> Outcome:
+        if isinstance(error, ChecksumMismatch):
+            self._remove_bad(attempt)
+        outcome = self._outcome(attempt, started, action="copy", error=error)
+        return replace(outcome, error=error)
+
+    def _remove_bad(self, attempt: _Attempt) -> None:
+        """Bytes that are known to be wrong must not stay under a final name."""
+        published = attempt.published
+        if published is None:
+            return
+        destination, key = attempt.job.pair.destination, attempt.job.destination_key
+        with contextlib.suppress(StorageError, OSError):
+            there = destination.store.head(destination.bucket, key).entry
+            if there.etag == published.etag:
+                destination.store.delete(destination.bucket, key)
+
+    def _outcome(
+        self,
+        attempt: _Attempt,
+        started: float,
+        *,
+        action: Action,
+        status: Status = "done",
+        reason: str | None = None,
+        error: Exception | None = None,
+    ) -> Outcome:
+        job = attempt.job
+        result = Result(
+            action=action,
+            status="failed" if error else status,
+            key=attempt.work.key,
+            source=job.pair.source.url(job.entry.key),
+            destination=job.pair.destination.url(job.destination_key),
+            size=job.entry.size,
+            checksum=attempt.checksum,
+            attempts=attempt.count,
+            seconds=round(time.monotonic() - started, 6),
+            strategy=attempt.strategy,
+            reason=reason,
+            error=describe(error) if error else None,
+            error_kind=type(error).__name__ if error else None,
+        )
+        stored = attempt.stored if not error else None
+        return Outcome(result, job.entry, stored)
+
+
+class _Attempt:
+    """The state of one object while it is being tried."""
+
+    __slots__ = ("checksum", "count", "job", "moved", "published", "stored", "strategy", "work")
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.job = work.job
+        self.count = 0
+        self.moved = 0
+        self.strategy: str | None = None
+        self.published: Stored | None = None
+        self.stored: Stored | None = None
+        self.checksum: Checksum | None = None
+
+    def look_again(self) -> None:
+        """The source has changed: the next try carries the version that is there now."""
+        source = self.job.pair.source
+        try:
+            entry = source.store.head(source.bucket, self.job.entry.key).entry
+        except ObjectNotFound:
+            raise ObjectNotFound(
+                f"{display(self.job.entry.key)}: it vanished while it was copied"
+            ) from None
+        self.job = replace(self.job, entry=entry)
+        self.work = replace(self.work, job=self.job)
+
+
+def _first_state() -> Any:
+    from tenacity import RetryCallState, Retrying
+
+    return RetryCallState(Retrying(), None, (), {})
+
+
+def describe(error: Exception) -> str:
+    """One line for people; for errors of the operating system with its own words."""
+    if isinstance(error, StorageError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {display(str(error.filename))}" if error.filename else "")
+    return f"internal error: {type(error).__name__}: {error}"

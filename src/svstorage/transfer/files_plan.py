@@ -1,0 +1,113 @@
+"""Plans the copy of named objects, where no listing of the destination is worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from svstorage.errors import ObjectNotFound
+from svstorage.model import Entry, Problem
+from svstorage.strategies.base import Job
+from svstorage.transfer.carry import Work
+from svstorage.transfer.compare import Verdict, compare
+from svstorage.transfer.deletion import Trust
+from svstorage.transfer.filters import Filter
+from svstorage.transfer.legs import Files
+from svstorage.transfer.options import OnExists
+from svstorage.transfer.report import Counters, Result
+
+
+class FilesPlanner:
+    """Looks up each destination key by itself, and only where the answer matters."""
+
+    def __init__(
+        self,
+        leg: Files,
+        *,
+        on_exists: OnExists,
+        why_excluded: Filter | None,
+        counters: Counters,
+        tell: Callable[[Result], None],
+    ) -> None:
+        self.pair = leg.pair
+        self.trust = Trust()
+        self._items = leg.items
+        self._on_exists = on_exists
+        self._why_excluded = why_excluded
+        self._counters = counters
+        self._tell = tell
+
+    def works(self) -> Iterator[Work]:
+        for item, key in self._items():
+            self._counters.listed += 1
+            if isinstance(item, Problem):
+                skipped = item.severity == "skipped"
+                if skipped:
+                    self._counters.skipped += 1
+                else:
+                    self._counters.failed += 1
+                self._say(Entry(item.key, 0), key, None if skipped else item.reason, item.reason)
+                continue
+            self._counters.bytes_listed += item.size
+            reason = self._why_excluded(item.key, item) if self._why_excluded else None
+            if reason is not None:
+                self._counters.excluded += 1
+                self._say(item, key, None, reason, excluded=True)
+                continue
+            work = self._plan(item, key)
+            if work is not None:
+                yield work
+        self.trust.source_complete = True
+
+    def _plan(self, entry: Entry, key: str) -> Work | None:
+        job = Job(self.pair, entry, key)
+        existing = None if self._on_exists == "overwrite" else self._existing(key)
+        if existing is None:
+            return Work(job, entry.key)
+        if self._on_exists == "skip":
+            return self._skip(entry, key, "exists")
+        if self._on_exists == "changed":
+            capabilities = (
+                self.pair.source.store.capabilities,
+                self.pair.destination.store.capabilities,
+            )
+            both_remote = not any(c.is_local for c in capabilities)
+            verdict = compare(entry, existing, both_remote=both_remote)
+            if verdict is Verdict.SAME:
+                return self._skip(entry, key, "unchanged")
+            return Work(job, entry.key, existing, unsure=verdict is Verdict.UNSURE)
+        return Work(job, entry.key, existing)
+
+    def _existing(self, key: str) -> Entry | None:
+        destination = self.pair.destination
+        try:
+            return destination.store.head(destination.bucket, key).entry
+        except ObjectNotFound:
+            return None
+
+    def _skip(self, entry: Entry, key: str, reason: str) -> None:
+        self._counters.skipped += 1
+        self._counters.bytes_skipped += entry.size
+        self._say(entry, key, None, reason)
+
+    def _say(
+        self,
+        entry: Entry,
+        key: str,
+        error: str | None,
+        reason: str | None,
+        *,
+        excluded: bool = False,
+    ) -> None:
+        self._tell(
+            Result(
+                action="exclude" if excluded else ("copy" if error else "skip"),
+                status="failed" if error else "done",
+                key=entry.key,
+                source=self.pair.source.url(entry.key),
+                destination=self.pair.destination.url(key),
+                size=entry.size,
+                reason=None if error else reason,
+                error=error,
+                error_kind="Problem" if error else None,
+            )
+        )

@@ -1,0 +1,195 @@
+"""What a copy command means: sources and destination as trees and single objects.
+
+The rules are those of fsspec's page "Copying files and directories": a folder named without a
+trailing slash goes *into* an existing folder under its own name, with a trailing slash only
+its contents go; an object goes into what is a folder (it exists as one, or is written with a
+trailing slash, or there are several sources) under its own name, else under the name given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from svstorage.addresses import display, split_glob
+from svstorage.ends import Place
+from svstorage.errors import ObjectNotFound, UsageError
+from svstorage.model import Entry, Problem
+from svstorage.strategies.base import End, Pair
+from svstorage.transfer.filters import glob_to_regex
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Everything below one prefix goes below another."""
+
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Some objects, each with the destination key it goes to (relative to the pair's)."""
+
+    pair: Pair
+    items: Callable[[], Iterator[tuple[Entry | Problem, str]]]
+
+
+Leg = Tree | Files
+
+
+def source_end(place: Place, prefix: str) -> End:
+    return End(place.store, place.bucket, prefix, location=place.text, base=place.base)
+
+
+def copy_legs(sources: list[Place], destination: Place, *, recursive: bool) -> list[Leg]:
+    """The parts of a ``cp``.
+
+    Raises:
+        UsageError: a folder without ``recursive``, a bucket missing in an address, source and
+            destination inside one another.
+        ObjectNotFound: a source does not exist.
+    """
+    for place in (*sources, destination):
+        named(place)
+    several = len(sources) > 1 or any(place.is_glob for place in sources)
+    into_folder = several or destination.is_folder_form
+    exists = destination.is_folder()
+    legs: list[Leg] = []
+    for place in sources:
+        legs.extend(_legs_of(place, destination, into_folder, exists, recursive=recursive))
+    return legs
+
+
+def named(place: Place) -> None:
+    if not place.bucket and not place.is_local_path:
+        raise UsageError(
+            f"{place.text}: name a bucket, such as {place.text.rstrip('/')}//bucket. "
+            "To copy a whole storage: svstorage migrate"
+            if place.text.rstrip("/").endswith(":")
+            else f"{place.text}: name a bucket"
+        )
+
+
+def _legs_of(
+    place: Place, destination: Place, into_folder: bool, exists: bool, *, recursive: bool
+) -> Iterator[Leg]:
+    info = None if place.is_folder_form else place.head()
+    if info is None and place.is_glob:
+        yield _glob(place, destination, recursive=recursive)
+        return
+    if info is not None:
+        folder = into_folder or exists
+        key = destination.folder + place.name if folder else destination.key
+        if not folder and not key:
+            key = place.name
+        entry = info.entry
+        end = End(
+            destination.store, destination.bucket, location=destination.text, base=destination.base
+        )
+        pair = Pair(source_end(place, ""), end)
+        same = pair.same_service and place.bucket == destination.bucket
+        if same and place.key == key:
+            raise UsageError(f"{place.text}: source and destination are the same object")
+        yield Files(pair, lambda: iter([(entry, key)]))
+        if not recursive or not place.is_folder():
+            return
+    elif not place.is_folder():
+        raise ObjectNotFound(f"{place.text}: there is no such object or folder")
+    if not recursive:
+        raise UsageError(f"{place.text}: is a folder; to copy what is in it: cp -r")
+    under = into_folder_name(place, exists and not place.is_folder_form)
+    prefix = destination.folder + under
+    refuse_overlap(place, place.folder, destination, prefix)
+    end = End(
+        destination.store,
+        destination.bucket,
+        prefix,
+        location=destination.text,
+        base=destination.base,
+    )
+    yield Tree(Pair(source_end(place, place.folder), end))
+
+
+def into_folder_name(place: Place, keeps_name: bool) -> str:
+    return f"{place.name}/" if keeps_name and place.name else ""
+
+
+def _glob(place: Place, destination: Place, *, recursive: bool) -> Files:
+    """All objects whose first components match the pattern; deeper ones when recursive."""
+    literal, _ = split_glob(place.key)
+    depth = place.key.count("/") + 1
+    crossing = "**" in place.key
+    pattern = re.compile(glob_to_regex("/" + _plain_escapes(place.key)))
+    pair = Pair(
+        source_end(place, ""),
+        End(
+            destination.store,
+            destination.bucket,
+            location=destination.text,
+            base=destination.base,
+        ),
+    )
+
+    def items() -> Iterator[tuple[Entry | Problem, str]]:
+        found = False
+        for item in place.store.list(place.bucket, literal):
+            key = item.key
+            parts = key.split("/")
+            if crossing:
+                matched = pattern.fullmatch(key) is not None
+                name = parts[-1]
+            else:
+                matched = pattern.fullmatch("/".join(parts[:depth])) is not None
+                matched = matched and (len(parts) == depth or recursive)
+                name = "/".join(parts[depth - 1 :])
+            if matched:
+                found = True
+                yield item, destination.folder + name
+        if not found:
+            raise ObjectNotFound(f"{display(place.text)}: nothing matches")
+
+    return Files(pair, items)
+
+
+def _plain_escapes(pattern: str) -> str:
+    return pattern
+
+
+def sync_pair(source: Place, destination: Place) -> Pair:
+    """The trees of a ``sync``, ``check`` or ``migrate``: contents against contents.
+
+    Raises:
+        UsageError: an address names an object, or the sides lie inside one another.
+        ObjectNotFound: the source does not exist.
+    """
+    for place in (source, destination):
+        named(place)
+        if place.is_glob and place.head() is None:
+            raise UsageError(
+                f"{place.text}: a glob has no place here; name the folder, and use --include"
+            )
+    if not source.is_folder():
+        if source.head() is not None:
+            raise UsageError(f"{source.text}: is an object, not a folder; to copy it: cp")
+        raise ObjectNotFound(f"{source.text}: there is no such folder or bucket")
+    refuse_overlap(source, source.folder, destination, destination.folder)
+    return Pair(
+        source_end(source, source.folder),
+        End(
+            destination.store,
+            destination.bucket,
+            destination.folder,
+            location=destination.text,
+            base=destination.base,
+        ),
+    )
+
+
+def refuse_overlap(source: Place, prefix: str, destination: Place, other: str) -> None:
+    one, two = source.overlap_path(prefix), destination.overlap_path(other)
+    if one.startswith(two) or two.startswith(one):
+        raise UsageError(
+            f"{source.text} and {destination.text} lie inside one another "
+            "(or are the same); a copy would chase its own tail"
+        )

@@ -1,0 +1,162 @@
+"""The engine of one process: threads around libraries that let go of the interpreter lock.
+
+Small objects go through the queues in batches, since a queue operation for each would cost as
+much as the object itself; big ones go alone, so that they spread over the threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from queue import Empty, SimpleQueue
+
+from svstorage.errors import Interrupted
+from svstorage.hookspecs import hookimpl
+from svstorage.plugins import Registry
+from svstorage.transfer.carry import Carrier, Outcome, Work
+from svstorage.transfer.engine import Concurrency
+from svstorage.transfer.stop import StopToken
+
+BATCH_OBJECTS = 8
+BATCH_BYTES = 1 << 20
+TICK_SECONDS = 0.25
+
+
+class LocalEngine:
+    name = "local"
+    summary = "threads in this process"
+
+    def outcomes(
+        self,
+        works: Iterator[Work],
+        carrier: Carrier,
+        *,
+        concurrency: Concurrency,
+        stop: StopToken,
+    ) -> Iterator[Sequence[Outcome]]:
+        crew = _Crew(works, carrier, concurrency, stop)
+        try:
+            yield from crew.outcomes()
+        finally:
+            crew.dismiss()
+
+
+class _Crew:
+    """One feeder, many workers, and the queues between them."""
+
+    def __init__(
+        self, works: Iterator[Work], carrier: Carrier, concurrency: Concurrency, stop: StopToken
+    ) -> None:
+        self._works = works
+        self._carrier = carrier
+        self._concurrency = concurrency
+        self._stop = stop
+        self._tasks: SimpleQueue[list[Work] | None] = SimpleQueue()
+        self._results: SimpleQueue[list[Outcome] | None] = SimpleQueue()
+        # Batches handed out and not yet taken: enough that no worker waits, bounded in memory.
+        self._room = threading.Semaphore(concurrency.maximum * 2)
+        self._workers: list[threading.Thread] = []
+        self._error: BaseException | None = None
+        self._dismissed = threading.Event()
+        self._feeder = threading.Thread(target=self._feed, name="svstorage-plan", daemon=True)
+
+    def outcomes(self) -> Iterator[Sequence[Outcome]]:
+        self._feeder.start()
+        ended = 0
+        expected: int | None = None
+        while expected is None or ended < expected:
+            try:
+                group = self._results.get(timeout=TICK_SECONDS)
+            except Empty:
+                yield ()
+                continue
+            if group is not None:
+                yield group
+                continue
+            # None: the feeder has ended (first), or a worker has.
+            if expected is None:
+                expected = len(self._workers)
+            else:
+                ended += 1
+        if self._error is not None:
+            raise self._error
+
+    def dismiss(self) -> None:
+        """Let everything go, also when the reader gives up early."""
+        self._dismissed.set()
+        self._room.release()
+        for thread in (self._feeder, *self._workers):
+            if thread.is_alive():
+                thread.join(timeout=30)
+
+    @property
+    def _ending(self) -> bool:
+        return self._stop.stopped or self._dismissed.is_set()
+
+    def _feed(self) -> None:
+        batch: list[Work] = []
+        size = 0
+        try:
+            for work in self._works:
+                if self._ending:
+                    break
+                batch.append(work)
+                size += work.job.entry.size
+                # The first works go out one by one: they start at once and on all threads.
+                full = len(batch) >= BATCH_OBJECTS or size >= BATCH_BYTES
+                if full or len(self._workers) < self._concurrency.maximum:
+                    self._hand_out(batch)
+                    batch, size = [], 0
+            if batch and not self._ending:
+                self._hand_out(batch)
+        except BaseException as error:  # raised again in the reader's thread
+            self._error = error
+            if batch:
+                self._hand_out(batch)
+        finally:
+            close = getattr(self._works, "close", None)
+            if close is not None:
+                close()
+            # Order matters: workers that end must find the reader knowing their number.
+            self._results.put(None)
+            for _ in self._workers:
+                self._tasks.put(None)
+
+    def _hand_out(self, batch: list[Work]) -> None:
+        self._room.acquire()
+        if len(self._workers) < self._concurrency.maximum:
+            worker = threading.Thread(
+                target=self._work, name=f"svstorage-copy-{len(self._workers)}", daemon=True
+            )
+            self._workers.append(worker)
+            worker.start()
+        self._tasks.put(batch)
+
+    def _work(self) -> None:
+        concurrency, carry = self._concurrency, self._carrier.carry
+        try:
+            while (batch := self._tasks.get()) is not None:
+                self._room.release()
+                outcomes: list[Outcome] = []
+                concurrency.enter()
+                moved = 0
+                try:
+                    for work in batch:
+                        if self._ending:
+                            break
+                        outcome = carry(work)
+                        moved += outcome.result.size
+                        outcomes.append(outcome)
+                except Interrupted:
+                    pass  # what was begun was dropped by its strategy; a re-run carries it
+                finally:
+                    concurrency.leave(moved, len(outcomes))
+                if outcomes:
+                    self._results.put(outcomes)
+        finally:
+            self._results.put(None)
+
+
+@hookimpl
+def svstorage_register_engines(registry: Registry) -> None:
+    registry.add_engine(LocalEngine())

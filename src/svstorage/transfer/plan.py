@@ -1,0 +1,197 @@
+"""What to do about each object: the diff of both listings, turned into work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from svstorage.model import Entry, Problem, key_order
+from svstorage.strategies.base import Job, Pair
+from svstorage.transfer.carry import Work
+from svstorage.transfer.compare import Verdict, compare
+from svstorage.transfer.deletion import Deletions, Trust
+from svstorage.transfer.filters import Filter
+from svstorage.transfer.journal import Journal, version_of
+from svstorage.transfer.listing import ReadAhead, listed
+from svstorage.transfer.merge import Both, SideProblem, merge
+from svstorage.transfer.options import OnExists
+from svstorage.transfer.report import Action, Counters, Result, Status
+
+
+class JournalRows:
+    """The journal's rows, walked in step with the listings (both are in byte order)."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._rows = journal.rows()
+        self._next = next(self._rows, None)
+
+    def versions(self, order: bytes) -> tuple[bytes, bytes] | None:
+        """(source version, destination version) of a key, dropping the rows passed over."""
+        while self._next is not None and self._next[0] < order:
+            self._journal.drop(self._next[0])
+            self._next = next(self._rows, None)
+        if self._next is None or self._next[0] != order:
+            return None
+        return self._next[1], self._next[2]
+
+
+class TreePlanner:
+    """Plans a copy of everything below one prefix to everything below another.
+
+    ``counters`` is written only by the thread that runs `works`. ``tell`` gets a `Result` for
+    each object that needs no work; None where nobody wants to know each by name.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        *,
+        on_exists: OnExists,
+        why_excluded: Filter | None,
+        journal: Journal | None,
+        counters: Counters,
+        tell: Callable[[Result], None],
+        tell_all: bool,
+        deletions: Deletions | None,
+    ) -> None:
+        self.pair = pair
+        self.trust = Trust()
+        self._on_exists = on_exists
+        self._why_excluded = why_excluded
+        self._journal = journal
+        self._counters = counters
+        self._tell = tell
+        self._tell_all = tell_all
+        self._deletions = deletions
+        self._rows = JournalRows(journal) if journal is not None and journal.had_rows else None
+        capabilities = (pair.source.store.capabilities, pair.destination.store.capabilities)
+        self._both_remote = not any(c.is_local for c in capabilities)
+        self._markers_fold = not all(c.holds_folder_markers for c in capabilities)
+
+    @property
+    def lists_destination(self) -> bool:
+        """A plain overwrite into nothing known needs no look at the destination."""
+        return (
+            self._on_exists != "overwrite"
+            or self._deletions is not None
+            or self._rows is not None
+        )
+
+    def works(self) -> Iterator[Work]:
+        """Everything that has to be carried, in byte order of the keys.
+
+        Raises:
+            ListingError, ConnectionFailed, …: a listing broke; what came before was yielded.
+        """
+        source = ReadAhead(lambda: listed(self.pair.source), "list-source")
+        destination: Iterator[Entry | Problem] = iter(())
+        ahead: ReadAhead[Entry | Problem] | None = None
+        if self.lists_destination:
+            destination = ahead = ReadAhead(lambda: listed(self.pair.destination), "list-dest")
+        try:
+            for both in merge(
+                source,
+                destination,
+                source_prefix=self.pair.source.prefix,
+                destination_prefix=self.pair.destination.prefix,
+                markers_fold=self._markers_fold,
+            ):
+                work = self._plan(both)
+                if work is not None:
+                    yield work
+            self.trust.source_complete = True
+            self.trust.destination_complete = self.lists_destination
+        finally:
+            source.close()
+            if ahead is not None:
+                ahead.close()
+
+    def _plan(self, both: Both | SideProblem) -> Work | None:
+        if isinstance(both, SideProblem):
+            self._problem(both)
+            return None
+        entry, existing = both.source, both.destination
+        if existing is not None:
+            self.trust.destination_objects += 1
+        if entry is None:
+            if self._deletions is not None and existing is not None:
+                excluded = self._why_excluded and self._why_excluded(both.key, existing)
+                if not excluded:
+                    self._deletions.add(existing.key)
+            return None
+        self.trust.source_objects += 1
+        counters = self._counters
+        counters.listed += 1
+        counters.bytes_listed += entry.size
+        if self._why_excluded is not None:
+            reason = self._why_excluded(both.key, entry)
+            if reason is not None:
+                counters.excluded += 1
+                self._say("exclude", both.key, entry, reason)
+                return None
+        if not both.key and entry.is_folder_marker:
+            return self._skip(both.key, entry, "marker of the folder itself")
+        row = self._rows.versions(key_order(both.key)) if self._rows is not None else None
+        job = Job(self.pair, entry, self.pair.destination.prefix + both.key)
+        if existing is None:
+            return Work(job, both.key)
+        if row is not None and row == (version_of(entry), version_of(existing)):
+            return self._skip(both.key, entry, "done before")
+        if self._on_exists == "skip":
+            return self._skip(both.key, entry, "exists")
+        if self._on_exists == "changed":
+            verdict = compare(entry, existing, both_remote=self._both_remote)
+            if verdict is Verdict.SAME:
+                return self._skip(both.key, entry, "unchanged")
+            return Work(job, both.key, existing, unsure=verdict is Verdict.UNSURE)
+        return Work(job, both.key, existing)
+
+    def _skip(self, key: str, entry: Entry, reason: str) -> None:
+        self._counters.skipped += 1
+        self._counters.bytes_skipped += entry.size
+        self._say("skip", key, entry, reason)
+
+    def _problem(self, found: SideProblem) -> None:
+        problem = found.problem
+        if found.side == "destination":
+            # Nothing to carry hangs on it, but a tree that cannot be read must not be pruned.
+            if problem.severity == "error":
+                self.trust.problems += 1
+            return
+        self._counters.listed += 1
+        entry = Entry(problem.key, 0)
+        key = problem.key[len(self.pair.source.prefix) :]
+        if problem.severity == "skipped":
+            self._counters.skipped += 1
+            self._say("skip", key, entry, problem.reason, always=True)
+        else:
+            self.trust.problems += 1
+            self._counters.failed += 1
+            self._say("copy", key, entry, None, "failed", problem.reason)
+
+    def _say(
+        self,
+        action: Action,
+        key: str,
+        entry: Entry,
+        reason: str | None,
+        status: Status = "done",
+        error: str | None = None,
+        *,
+        always: bool = False,
+    ) -> None:
+        if not (self._tell_all or always or status == "failed"):
+            return
+        self._tell(
+            Result(
+                action=action,
+                status=status,
+                key=key,
+                source=self.pair.source.url(entry.key),
+                destination=self.pair.destination.url(self.pair.destination.prefix + key),
+                size=entry.size,
+                reason=reason,
+                error=error,
+                error_kind="Problem" if error else None,
+            )
+        )
