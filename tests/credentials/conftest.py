@@ -13,7 +13,7 @@ import pytest
 from svstorage.credentials import azure, s3
 from svstorage.credentials.resolve import Attempt, find_credentials
 from svstorage.plugins import Registry
-from svstorage.settings import Secret, Settings
+from svstorage.settings import Settings
 
 FAKE_KEY = "AKIDEXAMPLE"
 CANARY = "canary+Secret/0123456789=="
@@ -55,28 +55,16 @@ def find_s3(registry: Registry) -> Callable[..., Found]:
     return find
 
 
-@dataclass(frozen=True)
-class AzureConfig:
-    account_name: str | None = "acct"
-    account_key: Secret | None = None
-    sas_token: Secret | None = None
-    endpoint_is_vendors: bool = True
-
-
 @pytest.fixture
 def find_azure(registry: Registry) -> Callable[..., Found]:
-    """``find_azure(vendor=..., account=..., STORAGE_...=...)``."""
+    """``find_azure(STORAGE_...=...)``: the same for Azure; the account is ``acct``."""
+    from svstorage.providers.azure.config import parse
 
-    def find(vendor: bool = True, account: str | None = "acct", **values: str) -> Found:
+    def find(**values: str) -> Found:
+        values = {"STORAGE_ACCESS_KEY": "acct", **values}
         settings = Settings.load(overrides={"STORAGE_PROVIDER": "azure", **values})
-        config = AzureConfig(
-            account_name=account,
-            account_key=settings.secret("STORAGE_SECRET_KEY"),
-            sas_token=settings.secret("STORAGE_SAS_TOKEN"),
-            endpoint_is_vendors=vendor,
-        )
         trace: list[Attempt] = []
-        source, name = find_credentials("azure", config, settings, registry, trace)
+        source, name = find_credentials("azure", parse(settings), settings, registry, trace)
         return Found(source, name, trace)
 
     return find

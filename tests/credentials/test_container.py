@@ -1,4 +1,4 @@
-"""ECS and EKS credentials, against the metadata service of the tests, which plays that agent too."""
+"""ECS and EKS credentials; the metadata service of the tests plays that agent too."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_static_ones_tell_their_end():
     assert StaticCredentials("static", good).get() is good
     ended = AwsCredentials("key", Secret(CANARY), None, now - timedelta(seconds=1))
     source = StaticCredentials("static", ended, mend="Buy new ones")
-    with pytest.raises(CredentialsError, match="ended at .* Buy new ones"):
+    with pytest.raises(CredentialsError, match=r"ended at .* Buy new ones"):
         source.get()
     with pytest.raises(CredentialsError, match="Buy new ones"):
         source.expired(ended)

@@ -49,7 +49,7 @@ def test_half_a_pair_names_the_other_half(find_s3, given, missing, monkeypatch):
 
 
 def test_a_session_token_alone(find_s3):
-    with pytest.raises(SettingsError, match="STORAGE_SESSION_TOKEN: .* without the key pair"):
+    with pytest.raises(SettingsError, match=r"STORAGE_SESSION_TOKEN: .* without the key pair"):
         find_s3(STORAGE_ENDPOINT=AWS, STORAGE_SESSION_TOKEN="token")
 
 

@@ -11,16 +11,16 @@ class AzureAccess(Protocol):
     """The part of the Azure provider's config that concerns credentials."""
 
     @property
-    def account_name(self) -> str | None: ...
+    def account_name(self) -> str: ...
 
     @property
     def account_key(self) -> Secret | None:
-        """``STORAGE_SECRET_KEY``."""
+        """``STORAGE_SECRET_KEY``, where it is an account key."""
         ...
 
     @property
     def sas_token(self) -> Secret | None:
-        """``STORAGE_SAS_TOKEN``."""
+        """``STORAGE_SAS_TOKEN``, or a ``STORAGE_SECRET_KEY`` that is a signature."""
         ...
 
     @property

@@ -28,14 +28,12 @@ def resolve(config: AzureAccess, settings: Settings) -> StaticCredentials[Sas] |
 
     Raises `SettingsError` for what is no signature, `CredentialsError` for one that has ended.
     """
-    token, variable = config.sas_token, VARIABLE
-    if settings.text(VARIABLE) is None:
-        variable = KEY_VARIABLE  # a config may have moved it from there to ``sas_token``
-    if not token and looks_like_sas(config.account_key):
-        token, variable = config.account_key, KEY_VARIABLE
+    token = config.sas_token
     if not token:
         return Passed(f"{VARIABLE} is not set")
-    if variable == VARIABLE and config.account_key and not looks_like_sas(config.account_key):
+    # The config takes it from either.
+    variable = VARIABLE if VARIABLE in settings else KEY_VARIABLE
+    if config.account_key:
         log.warning(
             "%s is set beside %s: the signature is used. Set STORAGE_CREDENTIALS=static to use "
             "the key",
@@ -45,14 +43,9 @@ def resolve(config: AzureAccess, settings: Settings) -> StaticCredentials[Sas] |
     return source(token, variable, settings, NAME)
 
 
-def looks_like_sas(key: Secret | None) -> bool:
-    """True for a value that begins as signatures do, which no account key does."""
-    return bool(key) and key is not None and key.reveal().startswith(("?sv=", "sv="))
-
-
 def source(token: Secret, variable: str, settings: Settings, name: str) -> StaticCredentials[Sas]:
     """A signature with its end, checked."""
-    text = token.reveal().removeprefix("?")
+    text = token.reveal().strip().removeprefix("?")
     fields = parse_qs(text, keep_blank_values=True)
     missing = [field for field in ("sv", "sig") if not fields.get(field, [""])[0]]
     if missing or not text.isascii() or not text.isprintable() or " " in text or "#" in text:

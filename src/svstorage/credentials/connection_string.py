@@ -6,9 +6,11 @@ not used: where requests go is for the settings to say.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
-from svstorage.credentials import azure_sas, azure_static
+from svstorage.credentials import azure_sas
 from svstorage.credentials.azure_config import AzureAccess
 from svstorage.credentials.azure_values import AccountKey
 from svstorage.credentials.base import Passed, StaticCredentials
@@ -25,22 +27,22 @@ def resolve(config: AzureAccess, settings: Settings) -> StaticCredentials[Any] |
         return Passed(f"{VARIABLE} is not set")
     fields = _fields(secret, settings)
     account = fields.get("accountname", "").lower()
-    if account and config.account_name and account != config.account_name.lower():
+    if account and account != config.account_name:
         return Passed(f"{VARIABLE} is for another account, '{account}'")
     signature = fields.get("sharedaccesssignature")
     if signature:
         return azure_sas.source(Secret(signature), VARIABLE, settings, NAME)
     key = Secret(fields.get("accountkey", ""))
-    name = account or config.account_name
-    if not key or not name:
+    if not _is_base64(key):
         raise settings.error(
             VARIABLE,
-            "it has neither AccountName and AccountKey nor SharedAccessSignature",
+            "it has neither an AccountKey, which is base64, nor a SharedAccessSignature",
             "Copy the whole connection string",
         )
-    azure_static.check_key(key, VARIABLE, settings)
     return StaticCredentials(
-        NAME, AccountKey(name, key), mend=f"Set {VARIABLE} to the account's new one"
+        NAME,
+        AccountKey(config.account_name, key),
+        mend=f"Set {VARIABLE} to the account's new one",
     )
 
 
@@ -56,3 +58,10 @@ def _fields(secret: Secret, settings: Settings) -> dict[str, str]:
             )
         fields[name.lower()] = value
     return fields
+
+
+def _is_base64(key: Secret) -> bool:
+    try:
+        return bool(base64.b64decode(key.reveal(), validate=True))
+    except (binascii.Error, ValueError):
+        return False

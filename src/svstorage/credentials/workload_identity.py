@@ -33,9 +33,11 @@ def resolve(config: AzureAccess, settings: Settings) -> RefreshingCredentials[Be
         return Passed(azure_identity.MISSING)
     library = azure_identity.required(NAME)
     authority = settings.text("AZURE_AUTHORITY_HOST")
-    more = {"authority": authority} if authority else {}
+    # An authority that was named is not to be asked about at the public cloud's first.
+    more = {"authority": authority, "disable_instance_discovery": True} if authority else {}
 
     def make() -> Any:
+        # Reads the file when a token is asked for, so at each renewal: Kubernetes replaces it.
         return library.WorkloadIdentityCredential(
             tenant_id=tenant, client_id=client, token_file_path=str(path), **more
         )
