@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -184,6 +185,10 @@ def _split(settings: Settings, text: str) -> tuple[str | None, str, int | None, 
         raise settings.error(ENDPOINT, "the host or port cannot be read", mend)
     if not (_HOST.match(host) or _address(host) is not None):
         raise settings.error(ENDPOINT, "there is no valid host name in the value", mend)
+    if _is_odd_address(host):
+        raise settings.error(
+            ENDPOINT, "it is an IP address in an unusual form", "Write four numbers from 0 to 255"
+        )
     path = path.rstrip("/")
     if "//" in path or any(part in (".", "..") for part in path.split("/")):
         raise settings.error(ENDPOINT, "the path in the value cannot be used", mend)
@@ -203,6 +208,17 @@ def _refuse_metadata(settings: Settings, host: str) -> None:
             f"{host} is an address of instance metadata, not of a storage",
             "Name the host of the storage service",
         )
+
+
+def _is_odd_address(host: str) -> bool:
+    """True for ``2852039166``, ``0xa9.0xfe.1`` and the like, which resolvers take as IPv4."""
+    if _address(host) is not None or not re.fullmatch(r"[0-9][0-9a-fx.]*", host):
+        return False
+    try:
+        socket.inet_aton(host)
+    except OSError:
+        return False
+    return True
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

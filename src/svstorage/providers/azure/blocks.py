@@ -1,0 +1,217 @@
+"""Uploads made of blocks ("Put Block", "Put Block List", "Get Block List").
+
+Azure has no uploads as objects of their own: a blob has uncommitted blocks, whosever they are.
+So each upload has a random token that begins all its block ids, no two writers can mix their
+blocks, and an upload is found again by it. Number and offset stand in the id as well, so that
+a listing of the blocks tells all of a part. The attributes, which only the last request sets,
+travel in the upload id.
+
+Three things follow from the service: whoever commits or puts a blob first discards the
+uncommitted blocks of all others (the later one's commit fails, and is repeated from the start);
+there is nothing to abort, uncommitted blocks vanish after a week or with the next write; and an
+upload without a block is not known to anybody.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from svstorage.errors import ObjectNotFound, ServiceError, UsageError
+from svstorage.model import Attributes, Entry, Part, Stored
+from svstorage.providers.azure import listing
+from svstorage.providers.azure.account import Account
+from svstorage.providers.azure.failures import Target
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+_TOKEN = re.compile(r"svs1[0-9a-f]{16}\Z")
+_BLOCK = re.compile(r"(svs1[0-9a-f]{16})-(\d{5})-(\d{15})\Z")
+
+
+class BlockUploads(Account):
+    """The part of the store that is `MultipartStore`."""
+
+    def start_upload(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int | None,
+        attributes: Attributes | None = None,
+        modified_ns: int | None = None,
+    ) -> str:
+        """Makes no request, so that a missing container shows with the first part."""
+        self._check(bucket, key)
+        self._headers(Target("upload", bucket, key), attributes)
+        token = f"svs1{secrets.token_hex(8)}"
+        return f"{token}.{_packed(attributes)}" if attributes is not None else token
+
+    def put_part(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        *,
+        number: int,
+        offset: int,
+        body: Buffer,
+        md5: bytes | None = None,
+    ) -> Part:
+        """See `MultipartStore.put_part`. ``Part.etag`` is the block id."""
+        self._check(bucket, key)
+        token, _ = _upload(upload_id)
+        view = memoryview(body).cast("B")
+        block = _block_id(token, number, offset)
+        headers = {}
+        if md5 is not None:
+            headers["content-md5"] = base64.b64encode(md5).decode("ascii")
+        self.client.call(
+            Target(f"put part {number} of", bucket, key),
+            "PUT",
+            query={"comp": "block", "blockid": block},
+            headers=headers,
+            body=view,
+        )
+        return Part(number=number, size=len(view), etag=block, offset=offset)
+
+    def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
+        """The parts that the service holds; none where it has forgotten the upload."""
+        self._check(bucket, key)
+        token, _ = _upload(upload_id)
+        blocks = self._uncommitted(bucket, key)
+        return sorted((part for owner, part in blocks if owner == token), key=lambda p: p.number)
+
+    def complete_upload(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        md5: bytes | None = None,
+    ) -> Stored:
+        """Publish. ``md5`` of the whole is stored beside the object, unchecked by the service.
+
+        Raises `ObjectNotFound` where the service no longer has all the parts.
+        """
+        self._check(bucket, key)
+        _, attributes = _upload(upload_id)
+        target = Target("complete", bucket, key)
+        size = 0
+        root = ET.Element("BlockList")
+        for part in parts:
+            if part.offset != size:
+                raise UsageError(f"{target}: part {part.number} does not begin at byte {size}")
+            size += part.size
+            ET.SubElement(root, "Uncommitted").text = part.etag
+        headers = self._headers(target, attributes)
+        if md5 is not None:
+            headers["x-ms-blob-content-md5"] = base64.b64encode(md5).decode("ascii")
+        return self._commit(target, root, headers, size)
+
+    def _commit(
+        self, target: Target, blocks: ET.Element, headers: dict[str, str], size: int
+    ) -> Stored:
+        body = b'<?xml version="1.0" encoding="utf-8"?>' + ET.tostring(blocks)
+        try:
+            answer, _ = self.client.call(
+                target, "PUT", query={"comp": "blocklist"}, headers=headers, body=body
+            )
+        except ServiceError:
+            raise
+        except Exception as error:
+            if any(code in str(error) for code in ("InvalidBlockList", "InvalidBlobOrBlock")):
+                raise ObjectNotFound(
+                    f"{target}: the service no longer has all parts of this upload (another "
+                    "upload to the same key was completed, or a week has passed)"
+                ) from None
+            raise
+        value = answer.get("etag")
+        return Stored(size=size, etag=value.strip('"') if value else None)
+
+    def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """Nothing to do: see the top of this module."""
+        self._check(bucket, key)
+        _upload(upload_id)
+
+    def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+        """Unfinished uploads of ours to keys that hold no object yet, without attributes.
+
+        Of those to a key that holds an object the service's listing says nothing.
+        """
+        self._check_bucket(bucket)
+        query = {"restype": "container", "comp": "list", "include": "uncommittedblobs"}
+        if prefix:
+            query["prefix"] = prefix
+        while True:
+            _, body = self.client.call(Target("list uploads of", bucket), "GET", query=query)
+            page = listing.parse_blobs(body)
+            for item in page.items:
+                # An uncommitted blob has no content yet: size 0, and never a stored MD5.
+                if isinstance(item, Entry) and not item.size and item.checksum is None:
+                    blocks = self._uncommitted(bucket, item.key)
+                    for token in sorted({owner for owner, _ in blocks}):
+                        yield item.key, token
+            if not page.next_marker or page.next_marker == query.get("marker"):
+                return
+            query["marker"] = page.next_marker
+
+    def _uncommitted(self, bucket: str, key: str) -> list[tuple[str, Part]]:
+        """(token, part) of every uncommitted block that is ours."""
+        target = Target("list parts of", bucket, key)
+        query = {"comp": "blocklist", "blocklisttype": "uncommitted"}
+        try:
+            _, body = self.client.call(target, "GET", query=query)
+        except ObjectNotFound as error:
+            if type(error) is ObjectNotFound:
+                return []
+            raise
+        found: list[tuple[str, Part]] = []
+        try:
+            for node in ET.fromstring(body).iter("Block"):  # noqa: S314 - expat bounds entities
+                name, size = node.findtext("Name") or "", int(node.findtext("Size") or "")
+                match = _BLOCK.match(base64.b64decode(name).decode("latin-1"))
+                if match:
+                    part = Part(int(match[2]), size, name, int(match[3]))
+                    found.append((match[1], part))
+        except (ET.ParseError, ValueError):
+            raise ServiceError(f"{target}: the answer cannot be read") from None
+        return found
+
+
+def _block_id(token: str, number: int, offset: int) -> str:
+    """All ids of a blob must be of one length, at most 64 bytes before base64 ("Put Block")."""
+    if not 1 <= number <= 50_000:
+        raise UsageError(f"part {number}: Azure takes 50,000 parts")
+    return base64.b64encode(f"{token}-{number:05d}-{offset:015d}".encode()).decode("ascii")
+
+
+def _packed(attributes: Attributes) -> str:
+    fields: dict[str, Any] = {k: v for k, v in asdict(attributes).items() if v}
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(fields).encode())).decode("ascii")
+
+
+def _upload(upload_id: str) -> tuple[str, Attributes | None]:
+    token, _, packed = upload_id.partition(".")
+    problem = None if _TOKEN.match(token) else "it has another form"
+    attributes = None
+    if packed and problem is None:
+        try:
+            unpacked = zlib.decompress(base64.urlsafe_b64decode(packed))
+            attributes = Attributes(**json.loads(unpacked))
+        except (binascii.Error, zlib.error, ValueError, TypeError):
+            problem = "it is damaged"
+    if problem:
+        raise UsageError(f"this is not the id of an upload to Azure: {problem}")
+    return token, attributes
