@@ -223,7 +223,7 @@ def storage_url(bucket: str, key: str = "", storage: str | None = None) -> str:
 # for the one character, so that no backslash is needed, which is an ordinary character of keys.
 
 _ESCAPED_CHARACTER = re.compile(r"\[([*?\[])\]")
-_WILD = re.compile(r"[*?]|\[[!^]?\]?[^\]]*\]")
+_WILD = re.compile(r"[*?]|\[(?:!|(?!!))(?:\][^\]]*|[^\]]+)\]")
 
 
 def split_glob(text: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from svstorage.addresses import Address, Kind, display
 from svstorage.errors import SettingsError, UsageError
 from svstorage.settings import Settings, Source, envfile, variables
+from svstorage.settings.source import shown_path
 
 if TYPE_CHECKING:
     import yaml
@@ -96,7 +97,7 @@ class Links:
         hint = f"Did you mean {close[0]}?" if close else "Add an entry of that name"
         raise UsageError(
             f"there is no storage {display(name)} in the links file "
-            f"{envfile.shown_path(str(self.file))}. {hint}"
+            f"{shown_path(str(self.file))}. {hint}"
         )
 
     def of_bucket(self, scheme: str, bucket: str) -> Link | None:

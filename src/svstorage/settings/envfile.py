@@ -175,6 +175,8 @@ def check_mode(path: Path, mode: int, kind: str, secret_names: list[str]) -> lis
 def parse(data: bytes, path: str) -> Iterator[tuple[str, Setting]]:
     """The settings of one file in its order. Raises `SettingsError` with the line number."""
     text = decode(data, "file", path)
+    if text.endswith("\r"):  # the last CRLF was cut in two; compose takes the CR for a blank
+        text += "\n"
     seen: dict[str, int] = {}
     for statement, line in _statements(text):
         source = Source("file", path, line)
@@ -278,8 +280,8 @@ def _value(rest: str) -> tuple[str, bool] | _Bad:
     """Decodes what stands after ``=``: the value, and whether compose would replace a ``$``."""
     quote = rest[:1]
     if quote not in _QUOTED:
-        content = rest.removesuffix("\n").removesuffix("\r")
-        if "\r" in content or "\n" in content:
+        content = rest.removesuffix("\n")
+        if _LONE_CR.search(rest) or "\n" in content:
             return _Bad(*_LONE_CR_TEXT)
         # Only a blank before # makes a comment; what is left loses its trailing blanks.
         value = content.partition(" #")[0].rstrip()

@@ -155,6 +155,12 @@ _BUILT_IN = (
         keyword=False,
     ),
     Variable(
+        "SVSTORAGE_STATE_PATH",
+        "the folder of the journals of copies",
+        "the user state folder for svstorage",
+        keyword=False,
+    ),
+    Variable(
         "SVSTORAGE_DISABLE_PLUGINS",
         "plugins to leave out, by name; * leaves out all third-party ones",
         keyword=False,
