@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from svstorage.addresses import display
+from svstorage.cli import logs
 
 
 class Output:
@@ -52,6 +53,7 @@ class Output:
 
     def failure(self, text: str, **details: Any) -> None:
         """Something that failed; said whatever the verbosity, as JSON where asked for."""
+        text = logs.redact(text)
         if self.json:
             self.say(json.dumps({"error": text, **details}, default=str))
         else:

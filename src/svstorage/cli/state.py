@@ -15,6 +15,7 @@ from svstorage.cli import logs
 from svstorage.cli.output import Output
 
 if TYPE_CHECKING:
+    from svstorage.ends import Opener
     from svstorage.settings import Settings
     from svstorage.storage import Storage
 
@@ -32,6 +33,7 @@ class State:
     log_file: Path | None = None
     out: Output = field(default_factory=Output)
     _storage: Storage | None = None
+    _opener: Opener | None = None
     _opened: list[Storage] = field(default_factory=list)
 
     def apply(self) -> None:
@@ -50,21 +52,46 @@ class State:
             self._storage = self.connect(self.env_file)
         return self._storage
 
-    def settings(self, env_file: str | os.PathLike[str] | None = None) -> Settings:
-        """Settings of one file (None: found as usual); warns of what is doubtful in them."""
+    @property
+    def storage_or_none(self) -> Storage | None:
+        """The storage where ``--env-file`` names its settings; else None, which lets the API
+        connect the usual one only if an address asks for it."""
+        return self.storage if self.env_file is not None else None
+
+    @property
+    def opener(self) -> Opener:
+        """Opens addresses; the storage is connected when one of them needs it."""
+        if self._opener is None:
+            from svstorage.ends import Opener
+
+            self._opener = Opener(lambda: self.storage)
+        return self._opener
+
+    def settings(
+        self, env_file: str | os.PathLike[str] | None = None, *, file_only: bool = False
+    ) -> Settings:
+        """Settings of one file (None: found as usual); warns of what is doubtful in them.
+
+        ``file_only`` leaves the environment out, for the files of ``--from-env`` and
+        ``--to-env``: the environment describes one storage, and nothing of one side of a copy,
+        least of all its secret, may reach the other.
+        """
         from svstorage.settings import Settings
 
-        settings = Settings.load(env_file=env_file)
+        settings = Settings.load(env_file=env_file, environ={} if file_only else None)
         logs.hide(settings)
         for warning in settings.warnings:
             logs.log.warning("%s", warning)
         return settings
 
-    def connect(self, env_file: str | os.PathLike[str] | None = None) -> Storage:
+    def connect(
+        self, env_file: str | os.PathLike[str] | None = None, *, file_only: bool = False
+    ) -> Storage:
         """A storage that is closed when the command ends."""
         from svstorage.storage import connect
 
-        storage = connect(env_file=env_file, settings=self.settings(env_file))
+        settings = self.settings(env_file, file_only=file_only)
+        storage = connect(env_file=env_file, settings=settings)
         self._opened.append(storage)
         return storage
 

@@ -8,7 +8,7 @@ import click
 
 from svstorage.cli.listing import Lister
 from svstorage.cli.state import State, pass_state
-from svstorage.cli.targets import Target, locate, locate_all
+from svstorage.cli.targets import Target, buckets, locate_all
 from svstorage.cli.units import human_size
 
 
@@ -46,12 +46,11 @@ def command(state: State, addresses: tuple[str, ...], summarize: bool, human: bo
     show = _Show(state, human)
     for address in addresses or ("sv://",):
         for target in locate_all(state, address):
-            if target.bucket:
+            if not target.is_root:
                 _one(target, lister, show, summarize)
                 continue
             total = _Sum()
-            for bucket in target.store.list_buckets():
-                inside = locate(state, target.address(bucket=bucket.name))
+            for inside in buckets(state, target):
                 found = _one(inside, lister, show, summarize=True)
                 total.add(found.size, found.objects)
             show(target.text, total)

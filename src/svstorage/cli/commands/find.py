@@ -8,7 +8,7 @@ import click
 
 from svstorage.cli.listing import Lister, entry_record
 from svstorage.cli.state import State, pass_state
-from svstorage.cli.targets import Target, locate, locate_all
+from svstorage.cli.targets import Target, buckets, locate_all
 from svstorage.cli.units import Moment, Size
 from svstorage.model import Entry
 
@@ -65,11 +65,7 @@ def command(
 
     for address in addresses or ("sv://",):
         for place in locate_all(state, address):
-            targets = [place]
-            if not place.bucket:
-                buckets = place.store.list_buckets()
-                targets = [locate(state, place.address(bucket=b.name)) for b in buckets]
-            for target in targets:
+            for target in buckets(state, place):
                 for entry in lister.entries(target):
                     if not matches(target, entry):
                         continue

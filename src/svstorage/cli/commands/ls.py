@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from svstorage.cli.listing import Lister, entry_record
+from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
-from svstorage.cli.targets import Target, locate, locate_all
+from svstorage.cli.targets import Target, buckets, locate_all
 from svstorage.cli.units import moment_iso, moment_text
 from svstorage.model import BucketInfo, CommonPrefix, Entry
 
@@ -44,7 +45,7 @@ def command(
         for target in locate_all(state, address):
             if len(addresses) > 1 and not state.json:
                 state.out.line(f"{'' if number == 0 else chr(10)}{target.text}:")
-            if not target.bucket:
+            if target.is_root:
                 _buckets(state, target, printer, recursive, lister)
             else:
                 for item in lister.walk(target, recursive=recursive):
@@ -55,13 +56,13 @@ def command(
 def _buckets(
     state: State, target: Target, printer: _Printer, recursive: bool, lister: Lister
 ) -> None:
-    for bucket in target.store.list_buckets():
-        if recursive:
-            inside = locate(state, target.address(bucket=bucket.name))
+    if recursive:
+        for inside in buckets(state, target):
             for item in lister.walk(inside, recursive=True):
-                printer.item(inside, item, f"{bucket.name}/")
-        else:
-            printer.bucket(target, bucket)
+                printer.item(inside, item, f"{inside.bucket}/")
+        return
+    for bucket in retrying(target.store.list_buckets):
+        printer.bucket(target, bucket)
 
 
 class _Printer:
@@ -76,7 +77,7 @@ class _Printer:
                 {
                     "type": "bucket",
                     "name": bucket.name,
-                    "address": target.address(bucket=bucket.name),
+                    "address": target.bucket_address(bucket.name),
                     "created": moment_iso(bucket.created_ns),
                 }
             )

@@ -7,7 +7,7 @@ import time
 import click
 
 from svstorage.cli.state import State, pass_state
-from svstorage.cli.targets import locate_objects, locate
+from svstorage.cli.targets import locate, locate_objects
 from svstorage.cli.units import Duration, human_time, moment_iso
 from svstorage.errors import NotSupported, UsageError
 
@@ -42,8 +42,8 @@ def command(state: State, address: str, expires: float, put: bool) -> int:
         raise UsageError("--expires: must be from 1s to 7d")
     targets = [locate(state, address)] if put else locate_objects(state, address)
     for target in targets:
-        if not target.bucket or not target.key:
-            raise UsageError(f"{target.text}: name an object, not a bucket")
+        if not target.key:
+            raise UsageError(f"{target.text}: name an object, not a bucket or folder")
         if not target.store.capabilities.presign:
             raise NotSupported(f"{target.text}: this storage has no presigned URLs")
         method = "PUT" if put else "GET"

@@ -1,0 +1,94 @@
+"""``svstorage plugins``: what is installed, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from svstorage.cli import plugin_commands
+from svstorage.cli.state import State, pass_state
+
+_TITLES = {
+    "plugin": "PLUGINS",
+    "provider": "PROVIDERS",
+    "resolver": "CREDENTIAL RESOLVERS",
+    "strategy": "COPY STRATEGIES",
+    "engine": "ENGINES",
+    "command": "COMMANDS",
+}
+
+
+@click.command(
+    "plugins",
+    epilog="""\b
+Examples:
+  svstorage plugins
+  svstorage plugins --json | jq 'select(.kind == "provider")'
+  SVSTORAGE_DISABLE_PLUGINS='*' svstorage plugins
+""",
+)
+@pass_state
+def command(state: State) -> int:
+    """List providers, resolvers, strategies, engines and commands, and the plugins they are of.
+
+    SVSTORAGE_DISABLE_PLUGINS (names, or * for all third-party ones) and SVSTORAGE_PLUGINS (the
+    only third-party ones to load) hold plugins off.
+    """
+    rows = list(_rows())
+    if state.json:
+        for row in rows:
+            state.out.record(row)
+        return 0
+    section = ""
+    widths = [max(len(row[column]) for row in rows) for column in ("name", "plugin", "from")]
+    for row in rows:
+        if row["kind"] != section:
+            if section:
+                state.out.line()
+            section = row["kind"]
+            state.out.line(_TITLES[section])
+        cells = [row[column] for column in ("name", "plugin", "from")]
+        padded = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        state.out.line(f"  {padded}  {row['status'] or row['summary']}".rstrip())
+    return 0
+
+
+def _rows() -> Iterator[dict[str, str]]:
+    from svstorage.plugins import plugins
+
+    loaded = plugins()
+    origin = {info.name: f"{info.distribution} {info.version}" for info in loaded.found}
+    registry = loaded.registry
+    for info in loaded.found:
+        row = _row("plugin", info.name, info.name, origin[info.name])
+        yield {**row, "status": info.status}
+    tables = {
+        "provider": registry.providers,
+        "resolver": registry.resolvers,
+        "strategy": registry.strategies,
+        "engine": registry.engines,
+    }
+    for kind, table in tables.items():
+        for name, item in table.items():
+            plugin = registry.owners.get((kind, name), "?")
+            summary = getattr(item, "summary", "")
+            if kind == "provider" and name != item.name:
+                summary = f"other name of {item.name}"
+            yield _row(kind, name, plugin, origin.get(plugin, "?"), summary)
+    for name in plugin_commands.names():
+        distribution, _, plugin = plugin_commands.owners[name].partition(":")
+        found = plugin_commands.find(name)
+        summary = found.get_short_help_str(limit=60) if found else ""
+        yield _row("command", name, plugin, origin.get(plugin, distribution), summary)
+
+
+def _row(kind: str, name: str, plugin: str, origin: str, summary: str = "") -> dict[str, str]:
+    return {
+        "kind": kind,
+        "name": name,
+        "plugin": plugin,
+        "from": origin,
+        "status": "",
+        "summary": summary,
+    }

@@ -1,0 +1,58 @@
+"""Signals during a transfer: the first asks it to end, the second ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from svstorage.cli.output import Output
+    from svstorage.transfer.stop import StopToken
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+
+
+@contextlib.contextmanager
+def stop_on_signals(out: Output, stop: StopToken) -> Iterator[None]:
+    """SIGINT or SIGTERM: finish or drop what is in flight, exit 130. A second one: at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.stopped:
+            _leave()
+        stop.stop()
+        # Not through the progress bar: its lock may be held by the code this interrupts.
+        _tell(out, "stopping; what is done stays done (again to stop at once)\n")
+
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in _SIGNALS:
+            before[number] = signal.signal(number, handle)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(out: Output, text: str) -> None:
+    if out.quiet:
+        return
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
+
+
+def _leave() -> None:
+    # No flush through the buffered stream objects: the interrupted code may be inside one, and
+    # a re-entrant call raises. What the buffer holds are whole lines of results.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        sys.stdout.flush()
+    os._exit(INTERRUPTED)
