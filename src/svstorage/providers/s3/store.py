@@ -8,6 +8,7 @@ no header names.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import logging
 import re
@@ -44,7 +45,7 @@ from svstorage.model import (
     Stored,
 )
 from svstorage.providers.s3 import attributes as attrs
-from svstorage.providers.s3 import failures, listing, sigv4, xml
+from svstorage.providers.s3 import failures, listing, native, sigv4, xml
 from svstorage.providers.s3.body import SizedBody
 from svstorage.providers.s3.config import S3Config
 from svstorage.providers.s3.failures import Target, shown
@@ -99,6 +100,9 @@ class S3Store:
         self._copy_part = copy_part
         self._decoder = listing.Decoder(True if config.aws else None)
         self._natives: dict[str, Any] = {}
+        # The ETag of a PUT is its MD5 (but in encrypted buckets), so that writes are confirmed.
+        self.native_writes = native.environment_is_quiet()
+        self.native_reads = self.native_writes and native.reads_safely(config, credentials)
         self._lock = threading.Lock()
 
     @property
@@ -547,6 +551,21 @@ class S3Store:
             self._wire.region(bucket), expires=expires, now=self._wire.now(),
         )  # fmt: skip
         return f"{url}?{query}"
+
+    def native(self, bucket: str) -> Any:
+        found = self._natives.get(bucket)
+        if found is None:
+            target = self._target("HeadBucket", bucket)
+            if self.config.aws is not None:
+                # Tells the bucket's region: obstore would stumble over another one.
+                with contextlib.suppress(AccessRefused):
+                    self._wire.call(target, "HEAD")
+            region = self._wire.region(bucket)
+            with self._lock:
+                found = self._natives.setdefault(
+                    bucket, native.native_store(self.config, self._credentials, bucket, region)
+                )
+        return found
 
     # Inside
 
