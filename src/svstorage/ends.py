@@ -64,7 +64,8 @@ class Place:
         """A path by which two places can be told to lie in one another."""
         local_path = getattr(self.store, "local_path", None)
         if local_path is not None:
-            return os.path.realpath(local_path(self.bucket, prefix.rstrip("/"))) + "/"
+            path: str = os.path.realpath(local_path(self.bucket, prefix.rstrip("/")))
+            return f"{path}/"
         return f"{self.store.identity}|{self.bucket}/{prefix}"
 
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from svstorage.settings import Settings
 
 
+Chunk = bytes | bytearray | memoryview
+
+
 @runtime_checkable
 class ProviderConfig(Protocol):
     """The typed settings of one provider: a frozen dataclass whose repr shows no secret."""
@@ -62,7 +65,7 @@ class ObjectReader(Protocol):
 
     info: ObjectInfo
 
-    def read(self, size: int = -1, /) -> Buffer:
+    def read(self, size: int = -1, /) -> Chunk:
         """Up to ``size`` bytes; empty at the end. A body cut short raises `ServiceError`."""
         ...
 
@@ -76,7 +79,7 @@ class ObjectReader(Protocol):
 class Body(Protocol):
     """What ``put`` sends: bytes-like, or a file-like object read once from where it stands."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> Chunk: ...
 
 
 class ObjectStore(Protocol):

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Checksum
-from svstorage.providers.base import ObjectReader
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from svstorage.providers.base import Chunk, ObjectReader
 
 
 class HashingBody:
@@ -41,9 +37,9 @@ class HashingBody:
         self._check_stop = check_stop
         self.count = 0
 
-    def read(self, size: int = -1, /) -> Buffer:
+    def read(self, size: int = -1, /) -> Chunk:
         self._check_stop()
-        chunk = memoryview(self._reader.read(size))
+        chunk = self._reader.read(size)
         length = len(chunk)
         if length:
             self.count += length

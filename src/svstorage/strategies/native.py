@@ -146,7 +146,9 @@ def _get(end: End, entry: Entry) -> tuple[Any, ObjectInfo]:
         etag = answer.meta["e_tag"]
     if entry.etag is not None and etag is not None and etag.strip('"') != entry.etag:
         raise ObjectChanged(f"{display(entry.key)}: it changed while it was copied")
-    known = {ours: attributes[header] for header, ours in _HEADERS.items() if header in attributes}
+    known: dict[str, Any] = {
+        ours: attributes[header] for header, ours in _HEADERS.items() if header in attributes
+    }
     metadata = {
         str(name).lower(): value for name, value in attributes.items() if name not in _HEADERS
     }

@@ -61,9 +61,7 @@ class _PartsCopy:
             self.destination.bucket, self.job.destination_key, upload_id, parts
         )
         self.context.parts.forget()
-        return Confirmed(
-            stored, sent=self._sent(), source=self.job.entry, bytes_sent=self.moved
-        )
+        return Confirmed(stored, sent=self._sent(), source=self.job.entry, bytes_sent=self.moved)
 
     def _begin(self) -> tuple[str, int, list[Part]]:
         capabilities = self.destination.store.capabilities

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from svstorage.addresses import display
+from svstorage.strategies.attributes import carried
 from svstorage.strategies.base import Confirmed, Context, Job
 from svstorage.strategies.hashing import HashingBody
-from svstorage.strategies.attributes import carried
 
 
 class StreamStrategy:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from svstorage.addresses import display
 from svstorage.errors import (
@@ -69,6 +69,12 @@ class Outcome:
     error: Exception | None = None
     same_as: Entry | None = None
     """The destination's entry that was found to hold the same, after a closer look."""
+
+
+class Carries(Protocol):
+    """What an engine calls for each piece of work; never raises, but for `Interrupted`."""
+
+    def carry(self, work: Work) -> Outcome: ...
 
 
 class Carrier:

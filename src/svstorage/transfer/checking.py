@@ -212,7 +212,7 @@ class Checker:
         if not builders:
             return False
         with end.store.read(end.bucket, entry.key, if_match=entry.etag) as reader:
-            while len(chunk := memoryview(reader.read(READ_CHUNK))):
+            while chunk := memoryview(reader.read(READ_CHUNK)):
                 self._stop.check()
                 for builder in builders:
                     builder.update(chunk)

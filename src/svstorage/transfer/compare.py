@@ -12,8 +12,8 @@ from collections.abc import Callable
 from enum import Enum
 
 from svstorage.model import Checksum, Entry
-from svstorage.strategies.base import End
 from svstorage.strategies.attributes import recorded_modified_ns
+from svstorage.strategies.base import End
 
 # S3 refuses requests signed more than 15 minutes off its own clock (RequestTimeTooSkewed), so
 # the clock of a service and the local one agree at least to that.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from svstorage.transfer.carry import Carrier, Outcome, Work
+from svstorage.transfer.carry import Carries, Outcome, Work
 from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.stop import StopToken
 
@@ -27,7 +27,7 @@ class Engine(Protocol):
     def outcomes(
         self,
         works: Iterator[Work],
-        carrier: Carrier,
+        carrier: Carries,
         *,
         concurrency: Concurrency,
         stop: StopToken,

@@ -64,7 +64,8 @@ class FilesPlanner:
         if existing is None:
             return Work(job, entry.key)
         if self._on_exists == "skip":
-            return self._skip(entry, key, "exists")
+            self._skip(entry, key, "exists")
+            return None
         if self._on_exists == "changed":
             capabilities = (
                 self.pair.source.store.capabilities,
@@ -73,7 +74,8 @@ class FilesPlanner:
             both_remote = not any(c.is_local for c in capabilities)
             verdict = compare(entry, existing, both_remote=both_remote)
             if verdict is Verdict.SAME:
-                return self._skip(entry, key, "unchanged")
+                self._skip(entry, key, "unchanged")
+                return None
             return Work(job, entry.key, existing, unsure=verdict is Verdict.UNSURE)
         return Work(job, entry.key, existing)
 

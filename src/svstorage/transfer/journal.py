@@ -145,11 +145,15 @@ class Journal:
                 database.executemany("INSERT INTO meta VALUES (?,?)", self._pair.items())
                 database.commit()
             elif version != SCHEMA_VERSION:
-                raise ValueError(f"it is of version {version}, this program writes {SCHEMA_VERSION}")
+                raise ValueError(
+                    f"it is of version {version}, this program writes {SCHEMA_VERSION}"
+                )
             known = dict(database.execute("SELECT name, value FROM meta"))
             for name, value in self._pair.items():
                 if known.get(name) != value:
-                    raise ValueError(f"it belongs to another {name}: {display(known.get(name, '?'))}")
+                    raise ValueError(
+                        f"it belongs to another {name}: {display(known.get(name, '?'))}"
+                    )
         except BaseException:
             database.close()
             raise

@@ -39,6 +39,7 @@ Leg = Tree | Files
 
 
 def source_end(place: Place, prefix: str) -> End:
+    """The source side of a leg, rooted at ``prefix``."""
     return End(place.store, place.bucket, prefix, location=place.text, base=place.base)
 
 
@@ -187,6 +188,7 @@ def sync_pair(source: Place, destination: Place) -> Pair:
 
 
 def refuse_overlap(source: Place, prefix: str, destination: Place, other: str) -> None:
+    """Raise `UsageError` where one side lies inside the other."""
     one, two = source.overlap_path(prefix), destination.overlap_path(other)
     if one.startswith(two) or two.startswith(one):
         raise UsageError(

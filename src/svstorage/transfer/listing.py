@@ -68,7 +68,8 @@ def sorted_on_disk(items: Iterator[Entry | Problem]) -> Iterator[Entry | Problem
             table.execute("PRAGMA journal_mode=OFF")
             table.execute("PRAGMA synchronous=OFF")
             table.execute(
-                "CREATE TABLE listing (key BLOB, size, modified, etag, algorithm, checksum, changed)"
+                "CREATE TABLE listing"
+                " (key BLOB, size, modified, etag, algorithm, checksum, changed)"
             )
             table.execute("BEGIN")
             for item in items:

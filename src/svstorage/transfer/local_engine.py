@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from svstorage.errors import Interrupted
 from svstorage.hookspecs import hookimpl
 from svstorage.plugins import Registry
-from svstorage.transfer.carry import Carrier, Outcome, Work
+from svstorage.transfer.carry import Carries, Outcome, Work
 from svstorage.transfer.engine import Concurrency
 from svstorage.transfer.stop import StopToken
 
@@ -29,7 +29,7 @@ class LocalEngine:
     def outcomes(
         self,
         works: Iterator[Work],
-        carrier: Carrier,
+        carrier: Carries,
         *,
         concurrency: Concurrency,
         stop: StopToken,
@@ -45,7 +45,7 @@ class _Crew:
     """One feeder, many workers, and the queues between them."""
 
     def __init__(
-        self, works: Iterator[Work], carrier: Carrier, concurrency: Concurrency, stop: StopToken
+        self, works: Iterator[Work], carrier: Carries, concurrency: Concurrency, stop: StopToken
     ) -> None:
         self._works = works
         self._carrier = carrier

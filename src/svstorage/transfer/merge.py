@@ -69,8 +69,7 @@ def merge(
                     right_order = key_order(right_key)
         if left is None and right is None:
             return
-        if right is None or (left is not None and left_order < right_order):
-            assert left is not None
+        if left is not None and (right is None or left_order < right_order):
             need_left = True
             folded = (
                 markers_fold
@@ -80,7 +79,7 @@ def merge(
             )
             # What the other side lists below the folder vouches for the folder itself.
             yield Both(left_key, left, left if folded else None)
-        elif left is None or right_order < left_order:
+        elif right is not None and (left is None or right_order < left_order):
             need_right = True
             if (
                 markers_fold

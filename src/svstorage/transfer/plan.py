@@ -72,9 +72,7 @@ class TreePlanner:
     def lists_destination(self) -> bool:
         """A plain overwrite into nothing known needs no look at the destination."""
         return (
-            self._on_exists != "overwrite"
-            or self._deletions is not None
-            or self._rows is not None
+            self._on_exists != "overwrite" or self._deletions is not None or self._rows is not None
         )
 
     def works(self) -> Iterator[Work]:
@@ -130,19 +128,23 @@ class TreePlanner:
                 self._say("exclude", both.key, entry, reason)
                 return None
         if not both.key and entry.is_folder_marker:
-            return self._skip(both.key, entry, "marker of the folder itself")
+            self._skip(both.key, entry, "marker of the folder itself")
+            return None
         row = self._rows.versions(key_order(both.key)) if self._rows is not None else None
         job = Job(self.pair, entry, self.pair.destination.prefix + both.key)
         if existing is None:
             return Work(job, both.key)
         if row is not None and row == (version_of(entry), version_of(existing)):
-            return self._skip(both.key, entry, "done before")
+            self._skip(both.key, entry, "done before")
+            return None
         if self._on_exists == "skip":
-            return self._skip(both.key, entry, "exists")
+            self._skip(both.key, entry, "exists")
+            return None
         if self._on_exists == "changed":
             verdict = compare(entry, existing, both_remote=self._both_remote)
             if verdict is Verdict.SAME:
-                return self._skip(both.key, entry, "unchanged")
+                self._skip(both.key, entry, "unchanged")
+                return None
             return Work(job, both.key, existing, unsure=verdict is Verdict.UNSURE)
         return Work(job, both.key, existing)
 

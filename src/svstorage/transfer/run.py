@@ -14,7 +14,7 @@ from svstorage.addresses import display
 from svstorage.errors import Interrupted, StorageError, UsageError
 from svstorage.plugins import Registry
 from svstorage.strategies.base import Pair, Strategy
-from svstorage.transfer.carry import SERVICE_WIDE, Carrier, Outcome, Work, describe
+from svstorage.transfer.carry import SERVICE_WIDE, Carrier, Carries, Outcome, Work, describe
 from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.deletion import Deletions, Trust, delete, refusal
 from svstorage.transfer.engine import Concurrency, Engine
@@ -79,6 +79,7 @@ class Run:
         self._engine = _engine(registry, options.engine)
         self._meter = Meter()
         self._failures: list[Result] = []
+        self._differences: list[Result] = []
         self._warnings: list[str] = []
         self._used: dict[str, int] = {}
         self._told_lock = threading.Lock()
@@ -93,8 +94,14 @@ class Run:
 
     # -- the whole ---------------------------------------------------------------------------
 
-    def execute(self, planner_of: Callable[[Run, Deletions | None], Planner]) -> Report:
+    def execute(
+        self,
+        planner_of: Callable[[Run, Deletions | None], Planner],
+        carrier: Carries | None = None,
+    ) -> Report:
         """Carry everything the planner finds. Failures are in the report, not raised.
+
+        ``carrier`` None copies; a check brings its own.
 
         Raises:
             UsageError: the request itself is wrong; nothing was touched.
@@ -108,7 +115,7 @@ class Run:
                 deletions = Deletions()
                 stack.callback(deletions.close)
             planner = planner_of(self, deletions)
-            interrupted = self._carry_all(planner)
+            interrupted = self._carry_all(planner, carrier)
             self._settle_counters(interrupted)
             refused: int | None = None
             if deletions is not None and not interrupted:
@@ -124,6 +131,7 @@ class Run:
             counters=dataclasses.replace(self.counters),
             seconds=self._meter.seconds,
             failures=tuple(self._failures),
+            differences=tuple(self._differences),
             interrupted=interrupted,
             dry_run=self.options.dry_run,
             warnings=tuple(self._warnings),
@@ -160,9 +168,9 @@ class Run:
 
     # -- carrying ----------------------------------------------------------------------------
 
-    def _carry_all(self, planner: Planner) -> bool:
+    def _carry_all(self, planner: Planner, carrier: Carries | None) -> bool:
         """True where the run was interrupted."""
-        carrier = Carrier(
+        carrier = carrier or Carrier(
             self._strategies,
             self.options,
             stop=self.hooks.stop,
@@ -228,8 +236,7 @@ class Run:
         self._publish(result)
 
     def _failed(self, result: Result, error: Exception | None) -> None:
-        if len(self._failures) < KEPT_FAILURES:
-            self._failures.append(result)
+        self._keep(result)
         if error is not None and isinstance(error, SERVICE_WIDE):
             self._in_a_row += 1
             if self._in_a_row >= HOPELESS and not self.counters.copied:
@@ -245,6 +252,11 @@ class Run:
         if most is not None and self.counters.failed + self._planned.failed > most:
             self._fatal = (f"more than {most} objects failed (--max-errors)", 1)
 
+    def _keep(self, result: Result) -> None:
+        kept = self._differences if result.error_kind == "Difference" else self._failures
+        if len(kept) < KEPT_FAILURES:
+            kept.append(result)
+
     def _publish(self, result: Result) -> None:
         if self.hooks.on_result is not None:
             self.hooks.on_result(result)
@@ -258,8 +270,7 @@ class Run:
             told, self._told = self._told, []
         for result in told:
             if result.status == "failed":
-                if len(self._failures) < KEPT_FAILURES:
-                    self._failures.append(result)
+                self._keep(result)
             elif result.action == "skip" and result.reason and not self.tells_all:
                 self._warnings.append(f"{display(result.source)}: {result.reason}")
             self._publish(result)
@@ -296,9 +307,7 @@ class Run:
             return
         if self.hooks.report is not None:
             self.hooks.report.flush()
-        last = tuple(
-            f"{display(f.source)}: {display(f.error or '')}" for f in self._failures[-3:]
-        )
+        last = tuple(f"{display(f.source)}: {display(f.error or '')}" for f in self._failures[-3:])
         self.hooks.on_progress(
             self._meter.snapshot(
                 self._combined(),
@@ -336,8 +345,8 @@ class Run:
                 error=describe(error) if error else None,
                 error_kind=type(error).__name__ if error else None,
             )
-            if error is not None and len(self._failures) < KEPT_FAILURES:
-                self._failures.append(result)
+            if error is not None:
+                self._keep(result)
             self._publish(result)
             self._progress("deleting")
         return None
