@@ -74,7 +74,7 @@ def test_the_example_of_the_platform() -> None:
     assert str(cars.settings.source("STORAGE_ACCESS_KEY")) == "links file links.yml line 5"
     google = links.named("google-one")
     assert google.settings.path("STORAGE_CREDENTIALS_PATH") == Path.cwd() / "key.json"
-    assert links.named("disk").path == Path.cwd() / "data/sets"
+    assert links.entries["disk"].path == Path.cwd() / "data/sets"
     assert CANARY not in repr(links)
 
 
@@ -87,7 +87,6 @@ def test_the_example_of_the_platform() -> None:
         ("google://boats/x", "google-one"),
         ("fs://disk/x", "disk"),
         ("sv://my-boats-datasets@any/x", "my-boats-datasets"),
-        ("sv://disk@any/x", "disk"),
         ("s3://boats/x", None),
         ("s3://unknown/x", None),
         ("gs://boats/x", None),
@@ -111,6 +110,29 @@ def test_unknown_names_are_errors() -> None:
         links.find(parse("fs://my-car-datasets/k"))
     with pytest.raises(UsageError, match="STORAGE_LINKS_FILE"):
         Links().find(parse("sv://x@b/k"))
+
+
+def test_a_folder_has_no_buckets_unless_it_has_a_data_path() -> None:
+    links = load("a: {provider: http, path: /d}\nb: {provider: local, path: /d, data_path: /e}\n")
+    with pytest.raises(UsageError, match="fs://a/path"):
+        links.find(parse("sv://a@bucket/k"))
+    found = links.find(parse("sv://b@bucket/k"))
+    assert found is not None
+    assert found.settings.data_path == Path("/e")
+    assert links.find(parse("fs://b/k")) == found
+
+
+def test_a_path_of_a_folder_stays_in_it() -> None:
+    link = load("a: {provider: http, path: /d}").find(parse("fs://a/x"))
+    assert link is not None
+    keys = ["", "x", "x/", "x/y", "..x", " "]
+    paths = ["/d/", "/d/x", "/d/x/", "/d/x/y", "/d/..x", "/d/ "]
+    assert [link.local_path(key) for key in keys] == paths
+    for key in ("/etc/passwd", "..", "../x", "x/../../y", "x//y", "./x", "x/.", "/", "x//"):
+        with pytest.raises(UsageError, match=r"^fs://a/"):
+            link.local_path(key)
+    with pytest.raises(UsageError, match="no local folder"):
+        load("a: {provider: minio}").named("a").local_path("x")
 
 
 def test_a_plugin_says_which_schemes_are_its_own() -> None:

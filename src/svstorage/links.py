@@ -31,7 +31,8 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "http": ("fs",),
     "local": ("fs",),
 }
-"""Which link addresses mean which provider; another provider's are its own name."""
+"""Which link addresses mean which provider; another provider's are its own name unless the
+caller, who has the registry, says more."""
 
 _NOT_IN_NAMES = frozenset(":/@?#")
 
@@ -46,6 +47,22 @@ class Link:
     buckets: tuple[str, ...] = ()
     path: Path | None = None
     """The folder that ``fs://NAME/`` means, absolute."""
+
+    def local_path(self, key: str) -> str:
+        """The file or folder that ``fs://NAME/key`` means, which is always below ``path``.
+
+        Raises `UsageError` for a key that no path below a folder can stand for (empty, ``.`` and
+        ``..`` components). Links in the folder are the concern of whoever opens the path.
+        """
+        if self.path is None:
+            raise _no_folder(self.name)
+        parts = key.removesuffix("/").split("/") if key else []
+        if any(part in ("", ".", "..") for part in parts):
+            raise UsageError(
+                f"{display(f'fs://{self.name}/{key}')}: a folder has no file of this name. "
+                "Leave out empty, . and .. components"
+            )
+        return f"{os.path.join(self.path, *parts)}{'/' if not key or key.endswith('/') else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +92,7 @@ class Links:
         """
         file = Path(os.path.abspath(path))
         data, mode = envfile.read_regular(file, "links file", variable="STORAGE_LINKS_FILE")
-        reader = _Reader(str(file), schemes)
+        reader = _Reader(str(file), {**SCHEMES, **schemes})
         entries = reader.entries(data)
         held = [
             name for link in entries.values() for name in link.settings if variables.is_secret(name)
@@ -84,9 +101,17 @@ class Links:
         return cls(entries, (*mode_warnings, *reader.warnings), file)
 
     def named(self, name: str) -> Link:
-        """The entry of that name, for ``sv://NAME@bucket/key``; `UsageError` if there is none."""
+        """The entry of that name, for ``sv://NAME@bucket/key``.
+
+        Raises `UsageError` if there is none, or if it is but a folder, which has no buckets.
+        """
         link = self.entries.get(name)
         if link is not None:
+            if link.path is not None and "fs" in link.schemes and not _has_buckets(link):
+                raise UsageError(
+                    f"the storage {display(name)} is a folder without buckets. Write "
+                    f"fs://{display(name)}/path, or give its entry a data_path"
+                )
             return link
         if self.file is None:
             raise UsageError(
@@ -124,11 +149,19 @@ class Links:
         link = self.of_bucket(address.scheme, address.bucket)
         if link is None and address.scheme == "fs":
             self.named(address.bucket)
-            raise UsageError(
-                f"the storage {display(address.bucket)} is no local folder. "
-                "fs:// needs an entry with provider: http and a path"
-            )
+            raise _no_folder(address.bucket)
         return link
+
+
+def _has_buckets(link: Link) -> bool:
+    return link.settings.text("DATA_PATH") is not None
+
+
+def _no_folder(name: str) -> UsageError:
+    return UsageError(
+        f"the storage {display(name)} is no local folder. "
+        "fs:// needs an entry with provider: http and a path"
+    )
 
 
 class _Reader:
