@@ -49,12 +49,12 @@ class RootGroup(click.Group):
         sections: dict[str, list[tuple[str, str]]] = {}
         for section, names in SECTIONS.items():
             sections[section] = [
-                (name, command.get_short_help_str(limit=70))
+                (name, command.get_short_help_str(limit=200))
                 for name in names
                 if (command := _load(name)) is not None and not command.hidden
             ]
         sections["From plugins"] = [
-            (name, command.get_short_help_str(limit=70))
+            (name, command.get_short_help_str(limit=200))
             for name in plugin_commands.names()
             if (command := plugin_commands.find(name)) is not None and not command.hidden
         ]
@@ -120,7 +120,7 @@ def cli(ctx: click.Context) -> None:
     """One .env, three storages: local disk, S3 and Azure Blob behind one command.
 
     The storage is the one that STORAGE_* settings select, from the environment or the nearest
-    .env file. Options marked "any place" are taken before and after the command.
+    .env file. These options are taken before and after the name of the command.
     """
     ctx.ensure_object(State)
 

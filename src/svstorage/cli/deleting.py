@@ -17,8 +17,9 @@ _BATCH = 1000
 class Deleter:
     """Deletes in batches and counts; a failure is named and does not stop the others."""
 
-    def __init__(self, state: State, *, dry_run: bool = False) -> None:
+    def __init__(self, state: State, *, dry_run: bool = False, quiet: bool = False) -> None:
         self.out = state.out
+        self.quiet = quiet
         self.dry_run = dry_run
         self.deleted = 0
         self.failures = 0
@@ -41,9 +42,7 @@ class Deleter:
                 self._done(target, key)
         return count
 
-    def _outcomes(
-        self, target: Target, keys: list[str]
-    ) -> Iterator[tuple[str, Exception | None]]:
+    def _outcomes(self, target: Target, keys: list[str]) -> Iterator[tuple[str, Exception | None]]:
         if self.dry_run:
             yield from ((key, None) for key in keys)
             return
@@ -59,6 +58,8 @@ class Deleter:
 
     def _done(self, target: Target, key: str) -> None:
         address = target.address(key)
+        if self.quiet:
+            return
         if self.out.json:
             action = "would delete" if self.dry_run else "deleted"
             self.out.record({"action": action, "address": address, "key": key})

@@ -102,7 +102,7 @@ def _resumed(start: Callable[[str], Iterator[Any]], *, ordered: bool) -> Iterato
     tries = 0
     while True:
         try:
-            for item in retrying(lambda: start(last or "")):
+            for item in start(last or ""):
                 if isinstance(item, Problem):
                     yield item
                     continue

@@ -16,11 +16,10 @@ C = TypeVar("C", bound=click.Command)
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Put a value that was really given into the run's state; a default changes nothing."""
     state = ctx.ensure_object(State)
-    name = param.name or ""
-    if ctx.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
-        given = getattr(state, name.removeprefix("global_"))
+    if ctx.get_parameter_source(param.name or "") not in (None, ParameterSource.DEFAULT):
+        name = (param.name or "").removeprefix("global_")
         # -v before and after the command adds up.
-        setattr(state, name.removeprefix("global_"), given + value if name == "global_verbose" else value)
+        setattr(state, name, state.verbose + value if name == "verbose" else value)
     state.apply()
 
 
@@ -70,9 +69,7 @@ def global_options(command: C) -> C:
     """Let ``command``, and all commands below it, take the global options."""
     if not any(isinstance(param, GlobalOption) for param in command.params):
         taken = {name for param in command.params for name in param.opts}
-        command.params.extend(
-            option for option in _make() if not taken.intersection(option.opts)
-        )
+        command.params.extend(option for option in _make() if not taken.intersection(option.opts))
         command.context_settings.setdefault("help_option_names", ["-h", "--help"])
         command.context_settings.setdefault("max_content_width", 100)
     if isinstance(command, click.Group):

@@ -34,7 +34,8 @@ class Told:
         elif self.out.verbose and result.action in ("copy", "delete"):
             self.out.note(f"{_DONE[result.action]} {_way(result)}")
         elif self.out.verbose >= 2 and result.reason:
-            self.out.note(f"{_DONE.get(result.action, result.action)} {result.key}: {result.reason}")
+            done = _DONE.get(result.action, result.action)
+            self.out.note(f"{done} {result.key}: {result.reason}")
 
     def _difference(self, result: Result) -> None:
         from svstorage.transfer.reporter import as_json

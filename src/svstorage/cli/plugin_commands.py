@@ -60,6 +60,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> click.Command | None:
+    """The plugin command of that name, if there is one."""
     return _collected().get(name)
 
 

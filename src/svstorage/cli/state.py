@@ -53,12 +53,6 @@ class State:
         return self._storage
 
     @property
-    def storage_or_none(self) -> Storage | None:
-        """The storage where ``--env-file`` names its settings; else None, which lets the API
-        connect the usual one only if an address asks for it."""
-        return self.storage if self.env_file is not None else None
-
-    @property
     def opener(self) -> Opener:
         """Opens addresses; the storage is connected when one of them needs it."""
         if self._opener is None:

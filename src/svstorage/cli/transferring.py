@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svstorage.addresses import Kind, parse
 from svstorage.cli import outcome, progress, transfer_options
 from svstorage.cli.state import State
 from svstorage.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from svstorage.storage import Storage
-    from svstorage.transfer.report import Report
+    from svstorage.transfer.report import Report, Result
 
 
-def storages(state: State, values: dict[str, Any]) -> tuple[Storage | None, Storage | None]:
-    """What ``sv://`` means on either side. None where the settings' own storage is meant, which
-    is then connected only if an address needs it."""
-    source, destination = values["from_env"], values["to_env"]
+def storages(
+    state: State, values: dict[str, Any], sources: Sequence[str], destination: str
+) -> tuple[Storage | None, Storage | None]:
+    """What ``sv://`` means on either side; None where nothing on that side asks for it, so that
+    a copy between local folders needs no valid settings."""
     return (
-        state.connect(source, file_only=True) if source else state.storage_or_none,
-        state.connect(destination, file_only=True) if destination else state.storage_or_none,
+        _side(state, values["from_env"], sources),
+        _side(state, values["to_env"], [destination]),
     )
+
+
+def _side(state: State, env_file: Path | None, addresses: Sequence[str]) -> Storage | None:
+    if env_file is not None:
+        return state.connect(env_file, file_only=True)
+    if state.env_file is not None or any(_needs_storage(text) for text in addresses):
+        return state.storage
+    return None
+
+
+def _needs_storage(text: str) -> bool:
+    parsed = parse(text)
+    return parsed.kind in (Kind.STORAGE, Kind.SHORT) and parsed.storage is None
 
 
 def run(
@@ -31,21 +47,29 @@ def run(
     *,
     checking: bool = False,
     tell_end: bool = True,
+    also: Callable[[Result], None] | None = None,
 ) -> Report:
-    """Call one of the API's transfers with all that the options ask for, and tell its end."""
+    """Call one of the API's transfers with all that the options ask for, and tell its end.
+
+    ``also`` hears of every result, in this thread.
+    """
     from svstorage.transfer.stop import StopToken
 
     options = transfer_options.build(values)
     stop = StopToken()
     told = outcome.Told(state.out, checking=checking)
+
+    def on_result(result: Result) -> None:
+        told(result)
+        if also is not None:
+            also(result)
+
     wanted = not values.get("no_progress") and not options.dry_run
     with (
         stop_on_signals(state.out, stop),
         progress.shown(state.out, wanted=wanted) as on_progress,
     ):
-        report = transfer(
-            options=options, on_progress=on_progress, on_result=told, stop=stop
-        )
+        report = transfer(options=options, on_progress=on_progress, on_result=on_result, stop=stop)
     if tell_end:
         outcome.tell_end(state.out, report, stats=bool(values.get("stats")))
     return report

@@ -38,7 +38,7 @@ def command(
     """
     from svstorage import api
 
-    source_storage, destination_storage = transferring.storages(state, values)
+    source_storage, destination_storage = transferring.storages(state, values, sources, destination)
     copy = partial(
         api.copy,
         list(sources) if len(sources) > 1 else sources[0],

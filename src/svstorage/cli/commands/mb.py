@@ -21,7 +21,10 @@ Examples:
 @click.option("-p", "--ignore-existing", is_flag=True, help="No error if it is there already.")
 @pass_state
 def command(state: State, addresses: tuple[str, ...], ignore_existing: bool) -> int:
-    """Make buckets (Azure: containers; local disk: folders of DATA_PATH/storage)."""
+    """Make buckets.
+
+    On Azure they are containers, on the local disk the folders of DATA_PATH/storage.
+    """
     for target in [locate_bucket(state, address) for address in addresses]:
         made = True
         try:

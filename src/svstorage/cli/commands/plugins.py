@@ -30,7 +30,10 @@ Examples:
 )
 @pass_state
 def command(state: State) -> int:
-    """List providers, resolvers, strategies, engines and commands, and the plugins they are of.
+    """List what is installed, and from which distribution.
+
+    These are plugins, and the providers, credential resolvers, copy strategies, engines and
+    commands that they bring.
 
     SVSTORAGE_DISABLE_PLUGINS (names, or * for all third-party ones) and SVSTORAGE_PLUGINS (the
     only third-party ones to load) hold plugins off.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from svstorage.cli.listing import entry_record
+from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, locate_objects
 from svstorage.cli.units import human_size, moment_iso
@@ -25,15 +26,14 @@ Examples:
 @pass_state
 def command(state: State, addresses: tuple[str, ...]) -> int:
     """Show size, time, ETag, headers and metadata of objects."""
-    code = 0
     for address in addresses:
         for target in locate_objects(state, address):
-            info = target.store.head(target.bucket, target.key)
+            info = retrying(lambda at=target: at.store.head(at.bucket, at.key))
             if state.json:
                 state.out.record(_record(target, info))
             else:
                 _show(state, target, info)
-    return code
+    return 0
 
 
 def _record(target: Target, info: ObjectInfo) -> dict[str, Any]:
@@ -53,15 +53,13 @@ def _record(target: Target, info: ObjectInfo) -> dict[str, Any]:
 def _show(state: State, target: Target, info: ObjectInfo) -> None:
     entry, attributes = info.entry, info.attributes
     size = f"{entry.size} bytes"
+    digest = entry.checksum
     rows: list[tuple[str, str | None]] = [
         ("Address", target.address()),
         ("Size", size if entry.size < 1024 else f"{size} ({human_size(entry.size)})"),
         ("Modified", moment_iso(entry.modified_ns)),
         ("ETag", entry.etag),
-        (
-            "Checksum",
-            None if entry.checksum is None else f"{entry.checksum.algorithm} {entry.checksum.value}",
-        ),
+        ("Checksum", f"{digest.algorithm} {digest.value}" if digest else None),
         ("Content-Type", attributes.content_type),
         ("Content-Encoding", attributes.content_encoding),
         ("Content-Language", attributes.content_language),

@@ -32,7 +32,9 @@ def command(state: State, source: str, destination: str, **values: Any) -> int:
     """
     from svstorage import api
 
-    source_storage, destination_storage = transferring.storages(state, values)
+    source_storage, destination_storage = transferring.storages(
+        state, values, [source], destination
+    )
     sync = partial(
         api.sync, source, destination, source=source_storage, destination=destination_storage
     )

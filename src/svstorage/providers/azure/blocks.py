@@ -2,8 +2,8 @@
 
 Azure has no uploads as objects of their own: a blob has uncommitted blocks, whosever they are.
 So each upload has a random token that begins all its block ids, no two writers can mix their
-blocks, and an upload is found again by it. Number and offset stand in the id as well, so that
-a listing of the blocks tells all of a part. The attributes, which only the last request sets,
+blocks, and an upload is found again by it. Number, offset and MD5 stand in the id as well, so
+that a listing of the blocks tells all of a part. The attributes, which only the last request sets,
 travel in the upload id.
 
 Three things follow from the service: whoever commits or puts a blob first discards the
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from svstorage.errors import ObjectNotFound, ServiceError, UsageError
-from svstorage.model import Attributes, Entry, Part, Stored
+from svstorage.model import Attributes, Checksum, Entry, Part, Stored
 from svstorage.providers.azure import listing
 from svstorage.providers.azure.account import Account
 from svstorage.providers.azure.failures import Target
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 
 _TOKEN = re.compile(r"svs1[0-9a-f]{16}\Z")
-_BLOCK = re.compile(r"(svs1[0-9a-f]{16})-(\d{5})-(\d{15})\Z")
+_BLOCK = re.compile(rb"(svs1[0-9a-f]{16})-(\d{5})-(\d{15})-(.{16})\Z", re.DOTALL)
+_NO_MD5 = bytes(16)
 
 
 class BlockUploads(Account):
@@ -72,7 +73,7 @@ class BlockUploads(Account):
         self._check(bucket, key)
         token, _ = _upload(upload_id)
         view = memoryview(body).cast("B")
-        block = _block_id(token, number, offset)
+        block = block_id(token, number, offset, md5)
         headers = {}
         if md5 is not None:
             headers["content-md5"] = base64.b64encode(md5).decode("ascii")
@@ -83,7 +84,8 @@ class BlockUploads(Account):
             headers=headers,
             body=view,
         )
-        return Part(number=number, size=len(view), etag=block, offset=offset)
+        checksum = None if md5 is None else Checksum("md5", md5.hex())
+        return Part(number, len(view), block, offset, checksum)
 
     def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
         """The parts that the service holds; none where it has forgotten the upload."""
@@ -181,20 +183,32 @@ class BlockUploads(Account):
         try:
             for node in ET.fromstring(body).iter("Block"):  # noqa: S314 - expat bounds entities
                 name, size = node.findtext("Name") or "", int(node.findtext("Size") or "")
-                match = _BLOCK.match(base64.b64decode(name).decode("latin-1"))
-                if match:
-                    part = Part(int(match[2]), size, name, int(match[3]))
-                    found.append((match[1], part))
+                if part := _part(name, size):
+                    found.append(part)
         except (ET.ParseError, ValueError):
             raise ServiceError(f"{target}: the answer cannot be read") from None
         return found
 
 
-def _block_id(token: str, number: int, offset: int) -> str:
-    """All ids of a blob must be of one length, at most 64 bytes before base64 ("Put Block")."""
+def block_id(token: str, number: int, offset: int, md5: bytes | None = None) -> str:
+    """All ids of a blob must be of one length, at most 64 bytes before base64 ("Put Block").
+
+    The MD5 that the service checked stands in it, so that a later listing of the parts can tell
+    what they hold; zeros stand for none.
+    """
     if not 1 <= number <= 50_000:
         raise UsageError(f"part {number}: Azure takes 50,000 parts")
-    return base64.b64encode(f"{token}-{number:05d}-{offset:015d}".encode()).decode("ascii")
+    name = f"{token}-{number:05d}-{offset:015d}-".encode() + (md5 or _NO_MD5)
+    return base64.b64encode(name).decode("ascii")
+
+
+def _part(block: str, size: int) -> tuple[str, Part] | None:
+    """Token and part of a block of ours, None for those of other programs."""
+    match = _BLOCK.match(base64.b64decode(block))
+    if match is None:
+        return None
+    checksum = None if match[4] == _NO_MD5 else Checksum("md5", match[4].hex())
+    return match[1].decode(), Part(int(match[2]), size, block, int(match[3]), checksum)
 
 
 def _packed(attributes: Attributes) -> str:

@@ -17,7 +17,8 @@ class CountedBody:
     breaks off stores nothing, a complete one does.
     """
 
-    def __init__(self, source: Body, size: int) -> None:
+    def __init__(self, source: Body, size: int, name: str) -> None:
+        self._name = name
         self._source = source
         self._size = size
         self._left = size
@@ -28,7 +29,7 @@ class CountedBody:
     def started(self) -> bool:
         return self._left != self._size
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> bytes | bytearray | memoryview:
         try:
             return self._next(size)
         except BaseException as error:
@@ -38,14 +39,18 @@ class CountedBody:
     def check_end(self) -> None:
         """For a size of 0, where nobody reads."""
         if not self._left and self._source.read(1):
-            raise ObjectChanged(f"the source is longer than its size of {self._size} bytes")
+            raise ObjectChanged(
+                f"{self._name}: the source is longer than its size of {self._size} bytes"
+            )
 
-    def _next(self, size: int) -> bytes:
+    def _next(self, size: int) -> bytes | bytearray | memoryview:
         if not self._left:
             return b""
         data = self._source.read(self._left if size < 0 else min(size, self._left))
         if not data:
-            raise ObjectChanged(f"the source ended {self._left} bytes short of {self._size}")
+            raise ObjectChanged(
+                f"{self._name}: the source ended {self._left} bytes short of {self._size}"
+            )
         self._left -= len(data)
         self.check_end()
         return data

@@ -12,10 +12,11 @@ from xml.etree import ElementTree as ET
 
 from svstorage.credentials.azure_values import Bearer, Sas
 from svstorage.errors import ObjectChanged, ServiceError
-from svstorage.model import Attributes, Entry, ObjectInfo, Stored
-from svstorage.providers.azure import listing
-from svstorage.providers.azure.blocks import BlockUploads, _block_id
+from svstorage.model import Attributes, Entry, Stored
+from svstorage.providers.azure import keys, listing
+from svstorage.providers.azure.blocks import BlockUploads, block_id
 from svstorage.providers.azure.failures import Target
+from svstorage.providers.azure.objects import Objects, etag
 
 MIB = 1024 * 1024
 MAX_SINGLE_COPY = 256 * MIB
@@ -24,11 +25,8 @@ _MAX_BLOCKS = 50_000
 _SIGNED_SECONDS = 3600
 
 
-class Copying(BlockUploads):
+class Copying(Objects, BlockUploads):
     """The part of the store that copies server-side."""
-
-    def head(self, bucket: str, key: str) -> ObjectInfo:
-        raise NotImplementedError
 
     def copy(
         self,
@@ -43,6 +41,8 @@ class Copying(BlockUploads):
         self._check(source_bucket, source.key)
         self._check(bucket, key)
         target = Target(f"copy {source_bucket}/{source.key} to", bucket, key)
+        if keys.held_by_azurite_only(source.key):
+            return self._copy_through_here(target, source_bucket, source, attributes)
         if attributes is None and source.size <= MAX_SINGLE_COPY:
             return self._copy_whole(target, source_bucket, source)
         if attributes is None:
@@ -62,12 +62,11 @@ class Copying(BlockUploads):
         status = answer.get("x-ms-copy-status")
         if status != "success":
             raise ServiceError(f"{target}: the service says that the copy is {status}")
-        value = answer.get("etag")
         # What the listing said of the source holds for the copy: its ETag was the condition.
         checksum = source.checksum if source.etag is not None else None
         return Stored(
             size=source.size,
-            etag=value.strip('"') if value else None,
+            etag=etag(answer),
             checksum=listing.md5_checksum(answer.get("content-md5")) or checksum,
         )
 
@@ -78,7 +77,7 @@ class Copying(BlockUploads):
         step = max(MIN_BLOCK, -(-source.size // _MAX_BLOCKS))
         root = ET.Element("BlockList")
         for number, offset in enumerate(range(0, source.size, step), start=1):
-            block = _block_id(token, number, offset)
+            block = block_id(token, number, offset)
             last = min(offset + step, source.size) - 1
             headers = {
                 **self._source(source_bucket, source),
@@ -92,6 +91,19 @@ class Copying(BlockUploads):
         if source.checksum is not None and source.checksum.algorithm == "md5":
             headers["x-ms-blob-content-md5"] = _md5_header(source.checksum.value)
         return self._commit(target, root, headers, source.size)
+
+    def _copy_through_here(
+        self, target: Target, source_bucket: str, source: Entry, attributes: Attributes | None
+    ) -> Stored:
+        """For keys with dot segments: a service resolves those in the URL of a copy's source."""
+        with self.read(source_bucket, source.key, if_match=source.etag) as reader:
+            return self.put(
+                target.bucket,
+                target.key or "",
+                reader,
+                size=reader.info.entry.size,
+                attributes=reader.info.attributes if attributes is None else attributes,
+            )
 
     def _source(self, bucket: str, source: Entry) -> dict[str, str]:
         """The headers that name the source, its version, and the right to read it."""

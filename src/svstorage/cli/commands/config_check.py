@@ -1,0 +1,57 @@
+"""``svstorage config check``: does it work, end to end, and if not, what to do."""
+
+from __future__ import annotations
+
+import click
+
+from svstorage.cli.checkup import Checkup, Step
+from svstorage.cli.state import State, pass_state
+
+
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  svstorage config check
+  svstorage config check --env-file .env.s3 --bucket acme-private
+  svstorage config check --read-only --json
+""",
+)
+@click.option("--bucket", metavar="NAME", help="The bucket to try. [default: <prefix>-private]")
+@click.option("--read-only", is_flag=True, help="Write nothing.")
+@pass_state
+def check(state: State, bucket: str | None, read_only: bool) -> int:
+    """Try the settings: resolve, connect, list, write, read back, delete.
+
+    Writes one small object of a name of its own and deletes it again. Exit code 2: something
+    is wrong in the settings; 3: the storage cannot be reached or refuses.
+    """
+    checkup = Checkup(state, bucket, read_only=read_only)
+
+    def tell(step: Step) -> None:
+        if not state.json:
+            mark = "ok    " if step.ok else "FAILED"
+            state.out.line(f"{mark}  {step.name:<12}{step.detail}".rstrip())
+            for advice in step.advice:
+                state.out.line(f"        -> {advice}")
+
+    checkup.run(tell)
+    if state.json:
+        state.out.record(
+            {
+                "ok": checkup.exit_code == 0,
+                "exit_code": checkup.exit_code,
+                "steps": [
+                    {"step": s.name, "ok": s.ok, "detail": s.detail, "advice": list(s.advice)}
+                    for s in checkup.steps
+                ],
+            }
+        )
+    failed = [step for step in checkup.steps if not step.ok]
+    if failed:
+        state.out.failure(
+            f"{failed[0].name}: {failed[0].detail}",
+            kind=failed[0].kind,
+            exit_code=checkup.exit_code,
+        )
+    return checkup.exit_code

@@ -1,0 +1,66 @@
+"""``svstorage migrate``: whole storages, checked, with what to change afterwards."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from svstorage.cli import migration_page, outcome, transfer_options, transferring
+from svstorage.cli.state import State, pass_state
+
+
+@click.command(
+    "migrate",
+    epilog="""\b
+Examples:
+  svstorage migrate --to-env .env.s3 --dry-run
+  svstorage migrate --to-env .env.s3
+  svstorage migrate --from-env .env.s3 --to-env .env.azure --buckets acme-public
+""",
+)
+@transfer_options.options(*transfer_options.STORAGES)
+@click.option(
+    "--buckets", "-b", metavar="NAME[,NAME]", multiple=True,
+    help="These buckets. [default: <prefix>-public and <prefix>-private]",
+)  # fmt: skip
+@transfer_options.options(
+    *transfer_options.FILTERS,
+    *transfer_options.WRITING,
+    *transfer_options.HOW,
+    *transfer_options.TOLD,
+)
+@pass_state
+def command(state: State, buckets: tuple[str, ...], **values: Any) -> int:
+    """Copy whole storages, check every object, and say what to change in .env.
+
+    Safe to run again, also while the platform is in use: a last pass copies only what changed.
+    Nothing is deleted on either side. The files of --from-env and --to-env are read alone,
+    without the environment.
+    """
+    from svstorage import api
+
+    if values["to_env"] is None:
+        raise click.UsageError("--to-env FILE is needed: the settings of the new storage")
+    names = [name for word in buckets for name in word.split(",") if name]
+    if buckets and not names:
+        raise click.UsageError("--buckets: name at least one")
+    source = (
+        state.connect(values["from_env"], file_only=True) if values["from_env"] else state.storage
+    )
+    destination = state.connect(values["to_env"], file_only=True)
+    migrate = partial(api.migrate, source=source, destination=destination, buckets=names or None)
+    report = transferring.run(state, values, migrate, tell_end=False)
+    if state.json:
+        record = outcome.report_record(report)
+        record["env_changes"] = migration_page.changes(source.settings, destination.settings)
+        state.out.record(record)
+        return report.exit_code
+    for part in report.parts or (report,):
+        state.out.note(f"{part.operation} {part.source} -> {part.destination}")
+        state.out.note(f"  {outcome.summary(part)}")
+    outcome.tell_end(state.out, report, stats=bool(values["stats"]))
+    for line in migration_page.lines(report, source, destination, values["to_env"]):
+        state.out.line(line)
+    return report.exit_code
