@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -63,12 +64,18 @@ class RootGroup(click.Group):
                 with formatter.section(section):
                     formatter.write_dl(rows)
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's, but with our own way to end: `failure.exit_with`."""
         words = list(sys.argv[1:] if args is None else args)
-        if not extra.pop("standalone_mode", True):
-            return super().main(words, *rest, standalone_mode=False, **extra)
-        extra["standalone_mode"] = False
-        return failure.exit_with(lambda: super(RootGroup, self).main(words, *rest, **extra), words)
+        run = partial(super().main, words, prog_name, complete_var, standalone_mode=False, **extra)
+        return failure.exit_with(run, words) if standalone_mode else run()
 
 
 def _unknown_command(word: str, ctx: click.Context) -> click.UsageError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from svstorage.cli.units import Moment, Rate, Size
+from svstorage.cli.units import Moment, ParamType, Rate, Size
 
 if TYPE_CHECKING:
     from svstorage.transfer.options import TransferOptions
@@ -37,7 +37,7 @@ class SectionOption(click.Option):
         self.section = section
 
 
-class NumberOrAuto(click.ParamType):
+class NumberOrAuto(ParamType):
     """A number from 1, or ``auto`` (None)."""
 
     name = "number"

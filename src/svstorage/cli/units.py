@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,7 +59,13 @@ def parse_moment(text: str, now: float | None = None) -> float:
         raise ValueError("neither a duration (2d, 12h) nor a date (2026-01-31)") from None
 
 
-class _Parsed(click.ParamType):
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # generic only since click 8.4
+    ParamType = click.ParamType
+
+
+class _Parsed(ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value

@@ -20,21 +20,15 @@ Examples:
 @pass_state
 def command(state: State, shell: str) -> int:
     """Print the completion script of a shell."""
-    from click.shell_completion import BashComplete, get_completion_class
+    from click.shell_completion import ShellComplete, get_completion_class
 
     from svstorage.cli.app import cli
 
     found = get_completion_class(shell)
     if found is None:
         raise click.UsageError(f"no completion for {shell}")
-
-    class Quiet(found):  # type: ignore[misc, valid-type]
-        """Prints the script wherever it is run: click asks for bash itself to tell its age."""
-
-        def source(self) -> str:
-            skip = super(BashComplete, self) if isinstance(self, BashComplete) else super()
-            script: str = skip.source()
-            return script
-
-    state.out.raw(Quiet(cli, {}, "svstorage", "_SVSTORAGE_COMPLETE").source() + "\n")
+    completion = found(cli, {}, "svstorage", "_SVSTORAGE_COMPLETE")
+    # The base class's way: the one for bash first runs bash to ask for its version, and the
+    # script may be made on another machine than the one it is for.
+    state.out.raw(ShellComplete.source(completion).strip() + "\n")
     return 0

@@ -42,17 +42,17 @@ def show(state: State, everything: bool) -> int:
                 "env_file": file,
                 "provider": settings.provider_name,
                 "settings": [
-                    {"name": name, "value": value, "source": source, "set": is_set}
-                    for name, value, source, is_set in rows
+                    {"name": name, "value": value, "source": where, "set": is_set}
+                    for name, value, where, is_set in rows
                 ],
             }
         )
         return 0
     state.out.line(f"# settings file: {file or 'none found'}")
-    for name, value, source, is_set in rows:
+    for name, value, where, is_set in rows:
         if is_set:
             state.out.line(f"{name}={value}")
-            state.out.line(f"    from {source}")
+            state.out.line(f"    from {where}")
     unset = [(name, value) for name, value, _, is_set in rows if not is_set]
     if unset:
         state.out.line("# not set:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -66,9 +67,9 @@ def _rows() -> Iterator[dict[str, str]]:
     for info in loaded.found:
         row = _row("plugin", info.name, info.name, origin[info.name])
         yield {**row, "status": info.status}
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "provider": registry.providers,
-        "resolver": registry.resolvers,
+        "resolver": {"/".join(key): item for key, item in registry.resolvers.items()},
         "strategy": registry.strategies,
         "engine": registry.engines,
     }

@@ -87,9 +87,9 @@ def _keys(lister: Lister, target: Target, recursive: bool) -> Iterator[str]:
             if not lister.exit_code and not target.store.bucket_exists(target.bucket):
                 raise
         return
-    entry = head_or_none(target)
-    if entry is not None:
-        yield entry.key
+    own = head_or_none(target)
+    if own is not None:
+        yield own.key
     elif not target.key.endswith("/"):
         below = next(iter(target.store.list_level(target.bucket, target.folder)), None)
         if below is not None:

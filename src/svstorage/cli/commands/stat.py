@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ def command(state: State, addresses: tuple[str, ...]) -> int:
     """Show size, time, ETag, headers and metadata of objects."""
     for address in addresses:
         for target in locate_objects(state, address):
-            info = retrying(lambda at=target: at.store.head(at.bucket, at.key))
+            info = retrying(partial(target.store.head, target.bucket, target.key))
             if state.json:
                 state.out.record(_record(target, info))
             else:
