@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from svstorage.errors import ChecksumMismatch, ObjectChanged, ObjectError, StorageError
@@ -38,48 +40,69 @@ def write_body(fd: int, body: Buffer | Body, size: int, md5: bytes | None, key: 
     Raises `ObjectChanged` for another size, `ChecksumMismatch` where ``md5`` is given and is
     not that of the bytes written, and what `failure` makes of a write that fails.
     """
-    digest = hashlib.md5(usedforsecurity=False) if md5 is not None else None
+    name = repr(key)
+    if md5 is None:
+        for view in _pieces(body, size, name):
+            _write_all(fd, view, key)
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    for view in _pieces(body, size, name):
+        digest.update(view)
+        _write_all(fd, view, key)
+    if digest.digest() != md5:
+        raise ChecksumMismatch(f"{name}: the bytes that arrived do not have the MD5 that was sent")
+
+
+def write_part(fd: int, body: Buffer | Body, size: int, offset: int, name: str) -> int:
+    """Write ``body`` at ``offset`` and return its CRC-32 (zlib's).
+
+    Raises `ObjectChanged` for a body of another size, and `OSError`.
+    """
+    crc = 0
+    for view in _pieces(body, size, name):
+        crc = zlib.crc32(view, crc)
+        write_at(fd, view, offset)
+        offset += len(view)
+    return crc
+
+
+def _pieces(body: Buffer | Body, size: int, name: str) -> Iterator[memoryview]:
+    """The bytes of a body, or `ObjectChanged` at the end, or before it where it goes on."""
     read: Any = getattr(body, "read", None)
     if read is None:
         view = memoryview(body).cast("B")  # type: ignore[arg-type]
-        written = len(view)
-        if written == size:
-            _write_all(fd, view, key, digest)
-    else:
-        written = _write_stream(fd, read, size, digest, key)
-    if written != size:
-        more = "more" if written > size else f"only {written}"
-        raise ObjectChanged(f"{key!r}: the source should have {size} bytes but gave {more}")
-    if digest is not None and digest.digest() != md5:
-        raise ChecksumMismatch(f"{key!r}: the bytes that arrived do not have the MD5 that was sent")
-
-
-def _write_stream(fd: int, read: Any, size: int, digest: Any, key: str) -> int:
-    """The bytes written; one more than ``size`` where the stream does not end there."""
-    written = 0
+        if len(view) != size:
+            raise _wrong_size(name, size, len(view))
+        if size:
+            yield view
+        return
+    given = 0
     while True:
         # At the end one more byte is asked for: a longer source must not pass as complete.
-        left = size - written
+        left = size - given
         try:
             data = read(min(left, BLOCK) if left else 1)
         except StorageError:
             raise
         except OSError as error:
             raise ObjectError(
-                f"{key!r}: the source cannot be read: {error.strerror or error}"
+                f"{name}: the source cannot be read: {error.strerror or error}"
             ) from error
         view = memoryview(data).cast("B")
-        if not view:
-            return written
-        written += len(view)
-        if written > size:
-            return written
-        _write_all(fd, view, key, digest)
+        if not view and not left:
+            return
+        given += len(view)
+        if not view or given > size:
+            raise _wrong_size(name, size, given)
+        yield view
 
 
-def _write_all(fd: int, view: memoryview, key: str, digest: Any) -> None:
-    if digest is not None:
-        digest.update(view)
+def _wrong_size(name: str, size: int, given: int) -> ObjectChanged:
+    what = "more" if given > size else f"only {given}"
+    return ObjectChanged(f"{name}: the source should have {size} bytes but gave {what}")
+
+
+def _write_all(fd: int, view: memoryview, key: str) -> None:
     try:
         while view:
             view = view[os.write(fd, view) :]

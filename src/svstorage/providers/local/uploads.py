@@ -12,13 +12,11 @@ import json
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from svstorage.errors import (
-    ChecksumMismatch,
     KeyNotSupported,
     ObjectChanged,
     ObjectError,
@@ -28,15 +26,18 @@ from svstorage.errors import (
 from svstorage.model import Attributes, Part, Stored
 
 from . import xattrs
-from .content import write_at
+from .content import write_at, write_part
 from .draft import is_conflict
 from .failures import failure, file_and_folder
 from .folders import sync_folder
-from .keys import KeyPath, temporary_kind, temporary_name
+from .keys import temporary_kind, temporary_name
 from .walk import version_token
+from .writing import Writing
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from svstorage.providers.base import Body
 
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 _FIELDS = ("number", "size", "etag", "offset")
@@ -44,29 +45,8 @@ _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-class Uploads:
-    """The `MultipartStore` half of `LocalStore`."""
-
-    _durability: str
-
-    @property
-    def _has_xattrs(self) -> bool:
-        raise NotImplementedError
-
-    def _key_path(self, bucket: str, key: str) -> KeyPath:
-        raise NotImplementedError
-
-    def _base(self, bucket: str) -> bytes:
-        raise NotImplementedError
-
-    def _open_for_writing(self, bucket: str, path: KeyPath) -> int:
-        raise NotImplementedError
-
-    def _open_parents(self, bucket: str, path: KeyPath) -> int:
-        raise NotImplementedError
-
-    def _remember(self, folder: bytes) -> None:
-        raise NotImplementedError
+class Uploads(Writing):
+    """The part of the store that is `MultipartStore`."""
 
     def start_upload(
         self,
@@ -109,22 +89,16 @@ class Uploads:
         *,
         number: int,
         offset: int,
-        body: Buffer,
-        md5: bytes | None = None,
+        size: int,
+        body: Buffer | Body,
     ) -> Part:
-        view = memoryview(body).cast("B")
-        if md5 is not None:
-            import hashlib
-
-            if hashlib.md5(view, usedforsecurity=False).digest() != md5:
-                raise ChecksumMismatch(f"{key!r}: part {number} does not have the MD5 sent along")
-        etag = md5.hex() if md5 is not None else f"{zlib.crc32(view):08x}"
-        part = Part(number, len(view), etag, offset)
+        """See `MultipartStore.put_part`. ``Part.etag`` is the CRC-32 of the bytes written."""
         with _Upload(self, bucket, key, upload_id, os.O_WRONLY) as upload:
-            beyond = upload.size is not None and offset + len(view) > upload.size
-            if offset < 0 or beyond:
+            beyond = upload.size is not None and offset + size > upload.size
+            if offset < 0 or size < 0 or beyond:
                 raise ObjectError(f"{key!r}: part {number} does not lie within the object")
-            write_at(upload.data, view, offset)
+            crc = write_part(upload.data, body, size, offset, f"{key!r}: part {number}")
+            part = Part(number, size, f"{crc:08x}", offset)
             if self._durability != "none":
                 os.fdatasync(upload.data)
             upload.add(part)

@@ -1,0 +1,124 @@
+"""One root folder of the local disk: its buckets, and how their folders are opened.
+
+Base of the store's parts.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from svstorage.errors import BucketNotFound
+from svstorage.model import Attributes
+
+from . import xattrs
+from .failures import LinkInTheWay, failure
+from .folders import STEP, TO_SYNC, open_base, open_below, sync_folder
+from .keys import KeyPath, bucket_name, check_encoding, key_path
+from .walk import Links
+
+Durability: TypeAlias = Literal["file", "folder", "none"]
+"""When a stored object survives a loss of power (it survives kill -9 in every case).
+
+``file``: when ``put`` returns. ``folder``: the bytes are on disk before the object gets its name,
+so that it is the old or the new one whatever happens; that it is the new one is certain after
+`LocalStore.flush`. ``none``: whenever the kernel gets to it; a power loss can leave a short file.
+"""
+
+LINK_MARK = "svstorage-link"
+"""User metadata of an object that stands for a symbolic link (``links="copy"``): its bytes are
+the link's text."""
+LINK_ATTRIBUTES = Attributes(metadata={LINK_MARK: "1"})
+_UNSYNCED_FOLDERS = 1000
+
+
+class Root:
+    """The folder that holds the buckets, or that is the one bucket ``""``."""
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        links: Links = "follow",
+        durability: Durability = "file",
+        single_folder: bool = False,
+    ) -> None:
+        check_encoding()
+        path = os.fspath(root)
+        if not os.path.isabs(path) or path.endswith("/"):
+            path = os.path.abspath(path)
+        self._path = path
+        self._root = os.fsencode(path)
+        self._links: Links = links
+        self._durability: Durability = durability
+        self._single = single_folder
+        self._unsynced: set[bytes] = set()
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _has_xattrs(self) -> bool:
+        return xattrs.supported(self._root)
+
+    def _base(self, bucket: str) -> bytes:
+        if self._single:
+            if bucket:
+                raise BucketNotFound(f"{self._path!r} is one folder and has no buckets")
+            return self._root
+        return self._root + b"/" + bucket_name(bucket)
+
+    def _key_path(self, bucket: str, key: str) -> KeyPath:
+        return key_path(key, len(self._base(bucket)))
+
+    def _open_bucket(self, bucket: str, flags: int = STEP, *, create: bool = False) -> int:
+        base = self._base(bucket)
+        shown = bucket or self._path
+        try:
+            try:
+                return open_base(base, may_be_link=self._single, flags=flags)
+            except FileNotFoundError:
+                if not create:
+                    raise
+                os.makedirs(base, exist_ok=True)
+                return open_base(base, may_be_link=self._single, flags=flags)
+        except FileNotFoundError:
+            raise BucketNotFound(f"there is no bucket {shown!r}") from None
+        except OSError as error:
+            if not self._single and os.path.islink(base):
+                raise LinkInTheWay(
+                    f"the bucket {shown!r} is a symbolic link; svstorage does not follow it"
+                ) from None
+            if isinstance(error, NotADirectoryError):
+                raise BucketNotFound(f"{shown!r} is a file, not a folder") from None
+            if isinstance(error, PermissionError) and flags != STEP:
+                return self._open_bucket(bucket)
+            raise failure(error, "open the bucket", shown) from error
+
+    def _open_parents(self, bucket: str, path: KeyPath) -> int:
+        return open_below(self._open_bucket(bucket), path.parents, path.key)
+
+    def _remember(self, folder: bytes) -> None:
+        with self._lock:
+            self._unsynced.add(folder)
+            full = len(self._unsynced) > _UNSYNCED_FOLDERS
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make all that was stored survive a loss of power (with ``durability="folder"``)."""
+        with self._lock:
+            folders, self._unsynced = self._unsynced, set()
+        for folder in folders:
+            try:
+                fd = os.open(folder, TO_SYNC)
+            except FileNotFoundError:
+                continue  # emptied and removed since
+            except OSError as error:
+                raise failure(error, "write to disk", os.fsdecode(folder)) from error
+            try:
+                sync_folder(fd)
+            except OSError as error:
+                raise failure(error, "write to disk", os.fsdecode(folder)) from error
+            finally:
+                os.close(fd)

@@ -1,0 +1,164 @@
+"""Objects written: whole or not at all, and never through a symbolic link."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from svstorage.errors import KeyNotSupported, ObjectError, ObjectExists, StorageError
+from svstorage.model import Attributes, Checksum, Stored
+
+from . import xattrs
+from .content import write_body
+from .draft import Draft, is_conflict
+from .failures import failure, file_and_folder
+from .folders import TO_SYNC, open_below, sync_folder
+from .keys import PATH_MAX, KeyPath
+from .root import LINK_MARK, Root
+from .walk import version_token
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from svstorage.providers.base import Body
+
+_TRIES = 20
+
+
+class Writing(Root):
+    """The part of the store that puts objects."""
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: Buffer | Body,
+        *,
+        size: int,
+        attributes: Attributes | None = None,
+        modified_ns: int | None = None,
+        md5: bytes | None = None,
+        if_none_match: bool = False,
+    ) -> Stored:
+        path = self._key_path(bucket, key)
+        if path.is_folder:
+            return self._put_marker(bucket, path, size, modified_ns, if_none_match)
+        try:
+            with self._draft(bucket, path) as draft:
+                write_body(draft.fd, body, size, md5, key)
+                if self._links == "copy" and attributes and LINK_MARK in attributes.metadata:
+                    return self._put_link(path, draft, size)
+                found = self._publish(
+                    draft, bucket, path, attributes, modified_ns, overwrite=not if_none_match
+                )
+        except StorageError:
+            raise
+        except OSError as error:
+            raise failure(error, "write", key) from error
+        return self._stored(found, md5)
+
+    def _draft(self, bucket: str, path: KeyPath) -> Draft:
+        for attempt in range(_TRIES):
+            folder = self._open_for_writing(bucket, path)
+            try:
+                return Draft(folder)
+            except BaseException as error:
+                os.close(folder)
+                # Somebody deleted the last object of this folder, and with it the folder.
+                if not isinstance(error, FileNotFoundError) or attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _open_for_writing(self, bucket: str, path: KeyPath) -> int:
+        sync = self._durability != "none"
+        for attempt in range(_TRIES):
+            try:
+                base = self._open_bucket(bucket, TO_SYNC, create=self._single)
+                return open_below(base, path.parents, path.key, create=True, sync=sync)
+            except FileNotFoundError:
+                if attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _publish(
+        self,
+        draft: Draft,
+        bucket: str,
+        path: KeyPath,
+        attributes: Attributes | None,
+        modified_ns: int | None,
+        *,
+        overwrite: bool = True,
+    ) -> os.stat_result:
+        fd = draft.fd
+        if attributes is not None and self._has_xattrs:
+            xattrs.write(fd, attributes, path.key)
+        if modified_ns is not None:
+            os.utime(fd, ns=(modified_ns, modified_ns))
+        if self._durability != "none":
+            os.fsync(fd)
+        found = os.fstat(fd)
+        try:
+            draft.publish(path.name, overwrite=overwrite, sync_names=self._durability == "file")
+        except OSError as error:
+            if not isinstance(error, StorageError) and is_conflict(error):
+                raise file_and_folder(path.key) from None
+            raise
+        if self._durability == "folder":
+            self._remember(b"/".join((self._base(bucket), *path.parents)))
+        return found
+
+    def _put_marker(
+        self, bucket: str, path: KeyPath, size: int, modified_ns: int | None, new: bool
+    ) -> Stored:
+        if size:
+            raise KeyNotSupported(
+                f"{path.key!r}: a local disk holds a key that ends in / only as an empty folder, "
+                f"and this object has {size} bytes"
+            )
+        try:
+            found = self._make_folder(bucket, path, modified_ns, new)
+        except StorageError:
+            raise
+        except OSError as error:
+            raise failure(error, "make the folder", path.key) from error
+        return Stored(0, version_token(found), None, found.st_mtime_ns)
+
+    def _make_folder(
+        self, bucket: str, path: KeyPath, modified_ns: int | None, new: bool
+    ) -> os.stat_result:
+        parent = self._open_for_writing(bucket, path)
+        try:
+            try:
+                os.mkdir(path.name, dir_fd=parent)
+            except FileExistsError:
+                if new:
+                    raise ObjectExists(f"{path.key!r} is there already") from None
+            else:
+                if self._durability != "none":
+                    sync_folder(parent)
+            folder = open_below(os.dup(parent), (path.name,), path.key, create=True)
+        finally:
+            os.close(parent)
+        try:
+            if modified_ns is not None:
+                os.utime(folder, ns=(modified_ns, modified_ns))
+            return os.fstat(folder)
+        finally:
+            os.close(folder)
+
+    def _put_link(self, path: KeyPath, draft: Draft, size: int) -> Stored:
+        """Turn a draft that holds the text of a link into that link."""
+        text = os.pread(draft.fd, PATH_MAX, 0)
+        where = os.path.normpath(b"/".join((*path.parents, text)))
+        if not text or b"\0" in text or text.startswith(b"/") or where.split(b"/")[0] == b"..":
+            raise ObjectError(
+                f"{path.key!r}: it stands for a symbolic link out of the folder, which is not made"
+            )
+        found = draft.publish_link(path.name, text)
+        return Stored(size, version_token(found), None, found.st_mtime_ns)
+
+    @staticmethod
+    def _stored(found: os.stat_result, md5: bytes | None = None) -> Stored:
+        checksum = Checksum("md5", md5.hex()) if md5 is not None else None
+        return Stored(found.st_size, version_token(found), checksum, found.st_mtime_ns)
