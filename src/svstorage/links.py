@@ -17,22 +17,12 @@ from typing import TYPE_CHECKING
 
 from svstorage.addresses import Address, Kind, display
 from svstorage.errors import SettingsError, UsageError
+from svstorage.plugins import plugins
 from svstorage.settings import Settings, Source, envfile, variables
 from svstorage.settings.source import shown_path
 
 if TYPE_CHECKING:
     import yaml
-
-SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "minio": ("s3",),
-    "s3": ("s3",),
-    "azure": ("azure",),
-    "google": ("google",),
-    "http": ("fs",),
-    "local": ("fs",),
-}
-"""Which link addresses mean which provider; another provider's are its own name unless the
-caller, who has the registry, says more."""
 
 _NOT_IN_NAMES = frozenset(":/@?#")
 
@@ -75,7 +65,7 @@ class Links:
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, schemes: Mapping[str, tuple[str, ...]] = SCHEMES
+        cls, settings: Settings, schemes: Mapping[str, tuple[str, ...]] | None = None
     ) -> Links:
         """The links file that ``STORAGE_LINKS_FILE`` names, or no links where it is not set."""
         path = settings.path("STORAGE_LINKS_FILE")
@@ -83,16 +73,19 @@ class Links:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], schemes: Mapping[str, tuple[str, ...]] = SCHEMES
+        cls, path: str | os.PathLike[str], schemes: Mapping[str, tuple[str, ...]] | None = None
     ) -> Links:
         """Reads and checks a links file.
+
+        ``schemes`` says which link addresses mean which provider, by the provider's name; None
+        takes what the installed providers say. One that it does not name has its own name.
 
         Raises `SettingsError`, which names file, line and entry, for whatever is wrong with it;
         the text of the file is never part of a message.
         """
         file = Path(os.path.abspath(path))
         data, mode = envfile.read_regular(file, "links file", variable="STORAGE_LINKS_FILE")
-        reader = _Reader(str(file), {**SCHEMES, **schemes})
+        reader = _Reader(str(file), _installed_schemes() if schemes is None else schemes)
         entries = reader.entries(data)
         held = [
             name for link in entries.values() for name in link.settings if variables.is_secret(name)
@@ -151,6 +144,11 @@ class Links:
             self.named(address.bucket)
             raise _no_folder(address.bucket)
         return link
+
+
+def _installed_schemes() -> dict[str, tuple[str, ...]]:
+    registry = plugins().registry
+    return {name: provider.schemes for name, provider in registry.providers.items()}
 
 
 def _has_buckets(link: Link) -> bool:

@@ -18,6 +18,7 @@ import pluggy
 
 from svstorage import hookspecs
 from svstorage.errors import PluginError
+from svstorage.settings import variables
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Registry:
         if taken:
             self._clash("provider", taken[0])
             return
+        for variable in getattr(provider, "variables", ()):
+            variables.claim(provider.name, variable)
         for name in names:
             self.providers[name] = provider
             self.owners["provider", name] = self.plugin

@@ -146,10 +146,11 @@ def connect(
         ['acme-private', 'acme-public']
     """
     options = {"env_file": os.fspath(env_file) if env_file is not None else None, **keywords}
+    # Providers first: which keywords there are is theirs to say.
+    registry = plugins().registry if registry is None else registry
     if settings is None:
         overrides = variables.from_keywords(**keywords)
         settings = Settings.load(env_file=env_file, overrides=overrides)
-    registry = plugins().registry if registry is None else registry
     provider = registry.provider(settings.provider_name)
     config = provider.parse_config(settings)
     credentials, resolver = (

@@ -13,6 +13,8 @@ import pytest
 from svstorage.credentials import azure, s3
 from svstorage.credentials.resolve import Attempt, find_credentials
 from svstorage.plugins import Registry
+from svstorage.providers import azure as azure_provider
+from svstorage.providers import s3 as s3_provider
 from svstorage.settings import Settings
 
 FAKE_KEY = "AKIDEXAMPLE"
@@ -24,6 +26,8 @@ OTHER = "http://127.0.0.1:9"
 @pytest.fixture
 def registry() -> Registry:
     found = Registry()
+    for provider in (s3_provider, azure_provider):
+        provider.svstorage_register_providers(registry=found)
     s3.svstorage_register_credential_resolvers(registry=found)
     azure.svstorage_register_credential_resolvers(registry=found)
     return found

@@ -245,7 +245,7 @@ def test_known_variables_are_no_typos() -> None:
 
 def test_plugins_add_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variables, "_known", dict(variables._known))
-    ours = Variable("STORAGE_SECRET_KEYS", "all of them", secret=True, providers=("acme",))
+    ours = Variable("STORAGE_SECRET_KEYS", "all of them", secret=True)
     settings = of(STORAGE_SECRET_KEYS=CANARY)
     assert settings.warnings
     variables.register(ours)

@@ -68,7 +68,7 @@ def find_credentials(
         return (None if isinstance(answer, Anonymous) else answer), resolver.name
     if chosen != AUTO:
         raise settings.error(VARIABLE, f"'{chosen}' has no credentials: {trace[-1].outcome}")
-    raise _none_found(provider_name, trace, settings)
+    raise _none_found(provider_name, trace, registry)
 
 
 def is_named(resolver_name: str, settings: Settings) -> bool:
@@ -98,23 +98,11 @@ def _unknown(chosen: str, names: list[str], settings: Settings) -> list[Any]:
     )
 
 
-_KEYS = {
-    "minio": (
-        "STORAGE_ACCESS_KEY",
-        "Set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY; on EC2 set STORAGE_IAM_ROLE to the name "
-        "of the instance's role; for a public bucket set STORAGE_CREDENTIALS=anonymous",
-    ),
-    "azure": (
-        "STORAGE_SECRET_KEY",
-        "Set STORAGE_ACCESS_KEY to the account name and STORAGE_SECRET_KEY to its key, or set "
-        "STORAGE_SAS_TOKEN; on an Azure machine set STORAGE_CREDENTIALS=managed-identity",
-    ),
-}
-
-
-def _none_found(provider: str, trace: list[Attempt], settings: Settings) -> SettingsError:
-    variable, mend = _KEYS.get(provider, (VARIABLE, "See the documentation of this provider"))
+def _none_found(provider_name: str, trace: list[Attempt], registry: Registry) -> SettingsError:
+    provider = registry.providers.get(provider_name)
+    mend = getattr(provider, "credentials_mend", "") or "See the documentation of this provider"
     asked = "".join(f"\n  {attempt.resolver}: {attempt.outcome}" for attempt in trace)
-    return settings.error(
-        variable, "no credentials were found for this storage", f"{mend}. Asked were:{asked}"
+    return SettingsError(
+        f"no credentials were found for the storage '{provider_name}'",
+        mend=f"{mend.rstrip('.')}. Asked were:{asked}",
     )

@@ -20,7 +20,6 @@ IMDS_V1 = variables.Variable(
     "is not offered; version 1 gives the role's credentials to whatever can make this machine "
     "send a GET",
     "false",
-    providers=_PROVIDERS,
 )
 
 RESOLVERS = (
@@ -84,6 +83,7 @@ RESOLVERS = (
 @hookimpl
 def svstorage_register_credential_resolvers(registry: Registry) -> None:
     """All of `RESOLVERS`, and the one variable that only they read."""
-    variables.register(IMDS_V1)
+    for provider in _PROVIDERS:
+        variables.claim(provider, IMDS_V1)
     for resolver in RESOLVERS:
         registry.add_resolver(resolver)

@@ -127,8 +127,10 @@ def check_same(connection: Connection, location: str) -> None:
 
 
 def _connect(env_file: str | None, options: Mapping[str, Any]) -> Storage:
+    from svstorage.plugins import plugins
     from svstorage.storage import connect
 
+    plugins()  # which keywords there are is the providers' to say
     settings = Settings.load(env_file=env_file, overrides=variables.from_keywords(**options))
     text = [repr((env_file, str(settings.env_file)))]
     text += [f"{name}={settings[name].value}" for name in settings]

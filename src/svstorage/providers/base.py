@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from svstorage.credentials.base import CredentialSource
-    from svstorage.settings import Settings
+    from svstorage.settings import Settings, Variable
 
 
 Chunk = bytes | bytearray | memoryview
@@ -271,9 +271,7 @@ ConfigT = TypeVar("ConfigT", bound=ProviderConfig)
 class Provider(Protocol[ConfigT]):
     """One kind of storage, as a plugin registers it.
 
-    ``name`` and ``other_names`` are what ``STORAGE_PROVIDER`` accepts. ``variables`` are the
-    settings that this provider reads beyond the common ones (for typo warnings and
-    ``config init``).
+    ``name`` and ``other_names`` are what ``STORAGE_PROVIDER`` accepts.
     """
 
     name: str
@@ -281,6 +279,11 @@ class Provider(Protocol[ConfigT]):
     summary: str
     schemes: tuple[str, ...]
     """URL schemes of link addresses that mean this provider (``s3`` for ``s3://bucket/key``)."""
+    variables: tuple[Variable | str, ...]
+    """The settings it reads: common ones by name or in its own words, and those that only it
+    has (for typo warnings, ``config show`` and ``config init``)."""
+    credentials_mend: str
+    """What to set where no credentials were found, in one sentence."""
 
     def parse_config(self, settings: Settings) -> ConfigT:
         """Settings to config, or `SettingsError`. No I/O to any service."""

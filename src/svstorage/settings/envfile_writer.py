@@ -27,7 +27,6 @@ _DOUBLE_ESCAPES = {
     "\f": "\\f",
     "\v": "\\v",
 }
-_OTHER_NAMES = {"s3": "minio", "local": "http"}
 
 
 def quote(value: str) -> str:
@@ -48,21 +47,19 @@ def quote(value: str) -> str:
 
 
 def render_env(provider: str, values: Mapping[str, str]) -> str:
-    """A commented ``.env`` for this provider.
+    """A commented ``.env`` for this provider (by its ``name``).
 
     ``values`` are by variable name. Variables of the provider that have no value stand there
     commented out, with their meaning and default.
     """
-    concerned = _OTHER_NAMES.get(provider.lower(), provider.lower())
     given = {**values, "STORAGE_PROVIDER": provider}
     blocks = [
         "# Settings of svstorage. Values are literal; put those with blanks, quotes, # or $ in\n"
         "# single quotes. Keep this file to yourself: chmod 600"
     ]
-    for variable in variables.known():
+    for variable in variables.of_provider(provider):
         value = given.pop(variable.name, "")
-        relevant = not variable.providers or concerned in variable.providers
-        if not value and not (relevant and variable.keyword):
+        if not value and not variable.keyword:
             continue
         lines = [_comment(variable.meaning)]
         if variable.default:

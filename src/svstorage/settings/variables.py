@@ -1,6 +1,7 @@
 """Every variable that svstorage knows: one table for reading, documentation and typo hints.
 
-Plugins add variables of their own with `register`.
+The table here holds what any storage may be asked for. Which of them a provider reads, its own
+words for them and the variables that only it has come from its plugin (`claim`, `register`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from svstorage.settings.secret import Secret
 class Variable:
     """One variable: what it means and, in words, what holds when it is not set.
 
-    ``providers`` names the providers that read it; empty means that it concerns all of them.
     ``secret`` values are masked wherever settings are shown.
     """
 
@@ -27,7 +27,6 @@ class Variable:
     meaning: str
     default: str = ""
     secret: bool = False
-    providers: tuple[str, ...] = ()
     keyword: bool = True
     """False for variables that steer the program and are no property of a storage."""
 
@@ -36,9 +35,6 @@ class Variable:
         """Its name as an argument of `svstorage.connect` and as a field of a links file."""
         return self.name.removeprefix("STORAGE_").lower()
 
-
-_S3 = ("minio",)
-_KEYED = ("minio", "azure")
 
 _BUILT_IN = (
     Variable(
@@ -51,83 +47,40 @@ _BUILT_IN = (
         "DATA_PATH",
         "where local data lives; local buckets are the folders of DATA_PATH/storage",
         "/supervisely/data if that folder exists, else the user data folder for svstorage",
-        providers=("http",),
     ),
     Variable(
         "STORAGE_ENDPOINT",
         "host, host:port or URL of the service",
-        "minio: s3.amazonaws.com; azure: https://<account>.blob.core.windows.net",
-        providers=_KEYED,
+        "the vendor's own service",
     ),
     Variable(
         "STORAGE_PORT",
         "port; with no scheme in the endpoint, 443 means TLS and any other port means TLS off",
         "from the scheme, else 443",
-        providers=_KEYED,
     ),
+    Variable("STORAGE_USE_SSL", "true or false; wins over the rule of STORAGE_PORT"),
+    Variable("STORAGE_ACCESS_KEY", "access key, or name of the account"),
+    Variable("STORAGE_SECRET_KEY", "secret key that belongs to it", secret=True),
     Variable(
-        "STORAGE_USE_SSL",
-        "true or false; wins over the rule of STORAGE_PORT",
-        providers=_KEYED,
-    ),
-    Variable(
-        "STORAGE_ACCESS_KEY",
-        "access key of the S3 key pair; Azure: the account name",
-        providers=_KEYED,
-    ),
-    Variable(
-        "STORAGE_SECRET_KEY",
-        "secret key of the S3 key pair; Azure: the account key",
-        secret=True,
-        providers=_KEYED,
+        "STORAGE_CREDENTIALS",
+        "name of the one credential resolver to use, or auto",
+        "auto",
     ),
     Variable(
         "STORAGE_CREDENTIALS_PATH",
         "a credentials file, for providers that use one",
     ),
-    Variable("STORAGE_LINKS_FILE", "YAML file of further storages by name"),
-    Variable(
-        "STORAGE_SESSION_TOKEN",
-        "session token of temporary S3 credentials",
-        secret=True,
-        providers=_S3,
-    ),
-    Variable(
-        "STORAGE_REGION",
-        "S3 region",
-        "from the endpoint's name, else us-east-1",
-        providers=_S3,
-    ),
-    Variable(
-        "STORAGE_ADDRESSING_STYLE",
-        "auto, path or virtual",
-        "auto: virtual for AWS, path elsewhere",
-        providers=_S3,
-    ),
-    Variable(
-        "STORAGE_IAM_ROLE",
-        "name of the instance role; credentials come from the instance metadata service and "
-        "both keys may be left out",
-        providers=_S3,
-    ),
-    Variable(
-        "STORAGE_CREDENTIALS",
-        "name of the one credential resolver to use, or auto",
-        "auto",
-        providers=_KEYED,
-    ),
-    Variable(
-        "STORAGE_SAS_TOKEN",
-        "Azure shared access signature in place of the account key",
-        secret=True,
-        providers=("azure",),
-    ),
     Variable(
         "STORAGE_CA_BUNDLE",
         "PEM file of the certificates to trust for TLS",
         "the system's",
-        providers=_KEYED,
     ),
+    Variable(
+        "STORAGE_INSECURE",
+        "true allows plain http to hosts outside this machine and private networks",
+        "false",
+    ),
+    Variable("STORAGE_LINKS_FILE", "YAML file of further storages by name"),
     Variable(
         "STORAGE_BUCKETS_PREFIX",
         "<prefix> of the buckets <prefix>-public and <prefix>-private",
@@ -172,7 +125,10 @@ _BUILT_IN = (
     ),
 )
 
+_COMMON = frozenset(variable.name for variable in _BUILT_IN)
 _known: dict[str, Variable] = {variable.name: variable for variable in _BUILT_IN}
+_claims: dict[str, dict[str, Variable]] = {}
+"""By variable, the providers that read it, each with its own words for it."""
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*\Z")
 _SECRET_NAME = re.compile(
@@ -192,6 +148,37 @@ def register(variable: Variable) -> None:
             f"the variable {variable.name} is registered already with another meaning. "
             "Give the plugin's variable a name of its own"
         )
+
+
+def claim(provider: str, variable: Variable | str) -> None:
+    """Notes that this provider reads the variable: by name, or in the provider's own words.
+
+    A variable that nobody claims concerns every provider. One that is not in the table yet is
+    registered. Raises `PluginError` as `register` does, and where a common variable would
+    become a secret or cease to be one.
+    """
+    if isinstance(variable, str):
+        if variable not in _known:
+            raise PluginError(f"the provider {provider} reads {variable}, which nobody describes")
+        variable = _known[variable]
+    common = _known.get(variable.name) if variable.name in _COMMON else None
+    if common is None:
+        register(variable)
+    elif common.secret != variable.secret:
+        raise PluginError(f"the variable {variable.name} cannot change between secret and shown")
+    _claims.setdefault(variable.name, {})[provider] = variable
+
+
+def of_provider(provider: str) -> tuple[Variable, ...]:
+    """The variables that concern a provider (by its ``name``), in its words, in table order."""
+    found = []
+    for name, variable in _known.items():
+        claims = _claims.get(name)
+        if claims is None:
+            found.append(variable)
+        elif provider in claims:
+            found.append(claims[provider])
+    return tuple(found)
 
 
 def known() -> tuple[Variable, ...]:

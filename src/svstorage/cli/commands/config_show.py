@@ -25,12 +25,11 @@ def show(state: State, everything: bool) -> int:
     from svstorage.settings import variables
 
     settings = state.settings(state.env_file)
-    provider = _provider(settings.provider_name)
+    concerning = {v.name for v in variables.of_provider(_provider(settings.provider_name))}
     rows = []
     for name, value, source in settings.items():
-        variable = variables.lookup(name)
         is_set = source.kind != "default"
-        concerned = variable is None or not variable.providers or provider in variable.providers
+        concerned = name in concerning or variables.lookup(name) is None
         if name.startswith("SVSTORAGE_") and not is_set:
             concerned = False
         if is_set or concerned or everything:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from svstorage.hookspecs import hookimpl
-from svstorage.settings import Settings, Variable, variables
+from svstorage.settings import Settings, Variable
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -20,12 +20,24 @@ if TYPE_CHECKING:
     from svstorage.providers.azure.config import AzureConfig
     from svstorage.providers.azure.store import AzureStore
 
-VARIABLES = (
+VARIABLES: tuple[Variable | str, ...] = (
     Variable(
-        "STORAGE_INSECURE",
-        "true allows plain http to hosts outside this machine and private networks",
-        "false",
+        "STORAGE_ENDPOINT",
+        "host, host:port or URL of the service",
+        "https://<account>.blob.core.windows.net",
     ),
+    "STORAGE_PORT",
+    "STORAGE_USE_SSL",
+    Variable("STORAGE_ACCESS_KEY", "name of the account"),
+    Variable("STORAGE_SECRET_KEY", "key of the account", secret=True),
+    Variable(
+        "STORAGE_SAS_TOKEN",
+        "shared access signature in place of the account key",
+        secret=True,
+    ),
+    "STORAGE_CREDENTIALS",
+    "STORAGE_CA_BUNDLE",
+    "STORAGE_INSECURE",
 )
 
 
@@ -37,6 +49,10 @@ class AzureProvider:
     summary = "Azure Blob Storage and Azurite"
     schemes = ("azure",)
     variables = VARIABLES
+    credentials_mend = (
+        "Set STORAGE_ACCESS_KEY to the account name and STORAGE_SECRET_KEY to its key, or set "
+        "STORAGE_SAS_TOKEN; on an Azure machine set STORAGE_CREDENTIALS=managed-identity"
+    )
 
     def parse_config(self, settings: Settings) -> AzureConfig:
         from svstorage.providers.azure.config import parse
@@ -63,8 +79,5 @@ class AzureProvider:
 
 @hookimpl
 def svstorage_register_providers(registry: Registry) -> None:
-    """Registers `AzureProvider` and the variables that only it reads."""
-    for variable in VARIABLES:
-        if variables.lookup(variable.name) is None:  # another provider may share it
-            variables.register(variable)
+    """Registers `AzureProvider`."""
     registry.add_provider(AzureProvider())

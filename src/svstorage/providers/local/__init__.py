@@ -48,6 +48,8 @@ class LocalProvider:
     other_names = ("local",)
     summary = "local disk: buckets are the folders of DATA_PATH/storage"
     schemes = ("fs",)
+    variables = ("DATA_PATH",)
+    credentials_mend = ""
 
     def parse_config(self, settings: Settings) -> LocalConfig:
         path = settings.path(_PATH)

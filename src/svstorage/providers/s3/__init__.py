@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from svstorage.hookspecs import hookimpl
-from svstorage.settings import Settings, Variable, variables
+from svstorage.settings import Settings, Variable
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -19,24 +19,38 @@ if TYPE_CHECKING:
     from svstorage.providers.s3.config import S3Config
     from svstorage.providers.s3.store import S3Store
 
-VARIABLES = (
+VARIABLES: tuple[Variable | str, ...] = (
+    Variable("STORAGE_ENDPOINT", "host, host:port or URL of the service", "s3.amazonaws.com"),
+    "STORAGE_PORT",
+    "STORAGE_USE_SSL",
+    Variable("STORAGE_ACCESS_KEY", "access key of the key pair"),
+    Variable("STORAGE_SECRET_KEY", "secret key of the key pair", secret=True),
+    Variable("STORAGE_SESSION_TOKEN", "session token of temporary credentials", secret=True),
+    Variable("STORAGE_REGION", "region", "from the endpoint's name, else us-east-1"),
+    Variable(
+        "STORAGE_ADDRESSING_STYLE",
+        "auto, path or virtual",
+        "auto: virtual for AWS, path elsewhere",
+    ),
+    Variable(
+        "STORAGE_IAM_ROLE",
+        "name of the instance role; credentials come from the instance metadata service and "
+        "both keys may be left out",
+    ),
+    "STORAGE_CREDENTIALS",
+    "STORAGE_CA_BUNDLE",
     Variable(
         "STORAGE_S3_CHECKSUMS",
-        "auto, on or off: the additional checksums of the AWS SDKs in storage.fs, which some "
-        "services that are not AWS refuse",
+        "auto, on or off: the additional checksums of the AWS SDKs in storage.provider_fs(), "
+        "which some services that are not AWS refuse",
         "auto: on for AWS, off elsewhere",
-        providers=("minio",),
     ),
     Variable(
         "STORAGE_PROXY",
         "none, env (the HTTPS_PROXY and NO_PROXY variables) or the URL of an HTTP proxy",
         "none",
     ),
-    Variable(
-        "STORAGE_INSECURE",
-        "true allows plain http to hosts outside this machine and private networks",
-        "false",
-    ),
+    "STORAGE_INSECURE",
 )
 
 
@@ -48,6 +62,10 @@ class S3Provider:
     summary = "AWS S3, MinIO and every other service that speaks the S3 protocol"
     schemes = ("s3",)
     variables = VARIABLES
+    credentials_mend = (
+        "Set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY; on EC2 set STORAGE_IAM_ROLE to the name "
+        "of the instance's role; for a public bucket set STORAGE_CREDENTIALS=anonymous"
+    )
 
     def parse_config(self, settings: Settings) -> S3Config:
         from svstorage.providers.s3.config import parse
@@ -74,8 +92,5 @@ class S3Provider:
 
 @hookimpl
 def svstorage_register_providers(registry: Registry) -> None:
-    """Registers `S3Provider` and the variables that only it reads."""
-    for variable in VARIABLES:
-        if variables.lookup(variable.name) is None:  # another provider may share it
-            variables.register(variable)
+    """Registers `S3Provider`."""
     registry.add_provider(S3Provider())
