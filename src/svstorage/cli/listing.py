@@ -99,6 +99,7 @@ def _resumed_level(target: Target, prefix: str) -> Iterator[Entry | CommonPrefix
 def _resumed(start: Callable[[str], Iterator[Any]], *, ordered: bool) -> Iterator[Any]:
     """Begin again after the last name when a listing breaks off; nothing comes twice."""
     last: str | None = None
+    resume_after: bytes | None = None
     tries = 0
     while True:
         try:
@@ -107,9 +108,12 @@ def _resumed(start: Callable[[str], Iterator[Any]], *, ordered: bool) -> Iterato
                     yield item
                     continue
                 name = item.prefix if isinstance(item, CommonPrefix) else item.key
-                if ordered and last is not None and key_order(name) <= key_order(last):
+                order = key_order(name)
+                if resume_after is not None and order <= resume_after:
                     continue
-                last, tries = name, 0
+                # Seen with our own eyes, whatever the store says of itself.
+                ordered = ordered and (last is None or order > key_order(last))
+                last, resume_after, tries = name, None, 0
                 yield item
             return
         except WORTH_IT:
@@ -117,6 +121,7 @@ def _resumed(start: Callable[[str], Iterator[Any]], *, ordered: bool) -> Iterato
             # Without an order nothing tells where to go on, once something was handed out.
             if tries >= TRIES or (last is not None and not ordered):
                 raise
+            resume_after = None if last is None else key_order(last)
 
 
 def entry_record(target: Target, entry: Entry) -> dict[str, Any]:

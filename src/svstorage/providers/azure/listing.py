@@ -151,5 +151,10 @@ def in_byte_order(entries: Iterator[Entry]) -> Iterator[Entry]:
     yield from _sorted(held)
 
 
+def item_order(item: Entry | CommonPrefix) -> bytes:
+    """Sort key of what a listing by level holds: objects and folders mixed, by their bytes."""
+    return key_order(item.prefix if isinstance(item, CommonPrefix) else item.key)
+
+
 def _sorted(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: key_order(entry.key))

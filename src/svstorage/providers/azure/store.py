@@ -144,7 +144,8 @@ class AzureStore(Copying):
     def list_level(self, bucket: str, prefix: str = "") -> Iterator[Entry | CommonPrefix | Problem]:
         self._check_bucket(bucket)
         for page in self._pages(bucket, prefix, {"delimiter": "/"}):
-            yield from page
+            # A page may hold its prefixes and its blobs one after the other.
+            yield from sorted(page, key=listing.item_order)
 
     def _entries(self, bucket: str, prefix: str) -> Iterator[Entry]:
         for page in self._pages(bucket, prefix, {}):
