@@ -239,8 +239,8 @@ class _Session:
                 leg,
                 on_exists=run.on_exists,
                 why_excluded=build_filter(self.options),
-                counters=run.planned,
-                tell=run.tell,
+                counters=run.ledger.planned,
+                tell=run.ledger.tell,
             )
         )
 
@@ -265,9 +265,9 @@ class _Session:
             lambda run, _deletions: CheckPlanner(
                 pair,
                 why_excluded=build_filter(options),
-                counters=run.planned,
-                tell=run.tell,
-                tell_all=run.tells_all,
+                counters=run.ledger.planned,
+                tell=run.ledger.tell,
+                tell_all=run.ledger.tells_all,
                 compare_checksums=options.verify == "checksum",
                 read_back=options.read_back,
             ),

@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from svstorage.errors import StorageError
 from svstorage.model import key_order
 from svstorage.strategies.base import End
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.report import Counters
+from svstorage.transfer.retry import ATTEMPTS, PASSING, pause
+from svstorage.transfer.stop import StopToken
 
 BATCH = 1_000
 LEAST_ALLOWED = 1_000
@@ -98,11 +101,42 @@ def refusal(
 
 
 def delete(
-    end: End, deletions: Deletions, *, dry_run: bool
+    end: End, deletions: Deletions, *, dry_run: bool, stop: StopToken
 ) -> Iterator[tuple[str, Exception | None]]:
-    """Delete batch by batch; yields each key with its outcome."""
+    """Delete batch by batch until told to stop; yields each key with its outcome.
+
+    What fails for a passing reason is asked again. Deleting what is gone is no error, so that
+    this is safe.
+    """
     for batch in deletions.batches():
+        if stop.stopped:
+            return
         if dry_run:
             yield from ((key, None) for key in batch)
-        else:
-            yield from end.store.delete_many(end.bucket, batch)
+            continue
+        left = batch
+        for attempt in range(1, ATTEMPTS + 1):
+            failed: dict[str, Exception] = {}
+            for key, error in _deleted(end, left):
+                if error is not None and isinstance(error, PASSING) and attempt < ATTEMPTS:
+                    failed[key] = error
+                else:
+                    yield key, error
+            if not failed:
+                break
+            if not pause(attempt, next(iter(failed.values())), stop):
+                yield from failed.items()
+                return
+            left = list(failed)
+
+
+def _deleted(end: End, keys: list[str]) -> Iterator[tuple[str, Exception | None]]:
+    """One outcome for each key, also where the call itself fails half-way."""
+    open_keys = dict.fromkeys(keys)
+    try:
+        for key, error in end.store.delete_many(end.bucket, keys):
+            open_keys.pop(key, None)
+            yield key, error
+    except (StorageError, OSError) as error:
+        for key in open_keys:
+            yield key, error

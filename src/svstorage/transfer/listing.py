@@ -16,9 +16,11 @@ from queue import Empty, Full, Queue
 from typing import TypeVar
 
 from svstorage.addresses import display
-from svstorage.errors import ListingError
+from svstorage.errors import ConnectionFailed, ListingError
 from svstorage.model import Checksum, Entry, Problem, key_order
 from svstorage.strategies.base import End
+from svstorage.transfer.retry import ATTEMPTS, PASSING, pause
+from svstorage.transfer.stop import StopToken
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +33,40 @@ BATCH = 512
 BATCHES_AHEAD = 8
 
 
-def listed(end: End, *, start_after: str = "") -> Iterator[Entry | Problem]:
+def listed(
+    end: End, *, start_after: str = "", stop: StopToken | None = None
+) -> Iterator[Entry | Problem]:
     """All objects of one side, in byte order of their keys, checked.
+
+    A listing that breaks off for a passing reason is taken up again behind its last key.
 
     Raises:
         ListingError: a key came out of order or twice.
     """
-    items = end.store.list(end.bucket, end.prefix, start_after=start_after)
     if end.store.capabilities.listing_order != "bytes":
-        items = sorted_on_disk(items)
+        items = sorted_on_disk(end.store.list(end.bucket, end.prefix, start_after=start_after))
+    else:
+        items = _taken_up(end, start_after, stop or StopToken())
     return in_order(items, end.location)
+
+
+def _taken_up(end: End, start_after: str, stop: StopToken) -> Iterator[Entry | Problem]:
+    attempt = 0
+    while True:
+        try:
+            for item in end.store.list(end.bucket, end.prefix, start_after=start_after):
+                if isinstance(item, Entry):
+                    start_after = item.key
+                    attempt = 0
+                yield item
+        except PASSING as error:
+            attempt += 1
+            # Nobody there from the start: a wrong address is to be told soon.
+            most = 2 if isinstance(error, ConnectionFailed) and not start_after else ATTEMPTS
+            if attempt >= most or not pause(attempt, error, stop):
+                raise
+        else:
+            return
 
 
 def in_order(items: Iterator[Entry | Problem], where: str) -> Iterator[Entry | Problem]:
@@ -67,6 +93,7 @@ def sorted_on_disk(items: Iterator[Entry | Problem]) -> Iterator[Entry | Problem
         try:
             table.execute("PRAGMA journal_mode=OFF")
             table.execute("PRAGMA synchronous=OFF")
+            table.execute("PRAGMA temp_store=FILE")
             table.execute(
                 "CREATE TABLE listing"
                 " (key BLOB, size, modified, etag, algorithm, checksum, changed)"

@@ -15,6 +15,7 @@ from svstorage.transfer.listing import ReadAhead, listed
 from svstorage.transfer.merge import Both, SideProblem, merge
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.report import Action, Counters, Result, Status
+from svstorage.transfer.stop import StopToken
 
 
 class JournalRows:
@@ -53,6 +54,7 @@ class TreePlanner:
         tell: Callable[[Result], None],
         tell_all: bool,
         deletions: Deletions | None,
+        stop: StopToken,
     ) -> None:
         self.pair = pair
         self.trust = Trust()
@@ -63,6 +65,7 @@ class TreePlanner:
         self._tell = tell
         self._tell_all = tell_all
         self._deletions = deletions
+        self._stop = stop
         self._rows = JournalRows(journal) if journal is not None and journal.had_rows else None
         capabilities = (pair.source.store.capabilities, pair.destination.store.capabilities)
         self._both_remote = not any(c.is_local for c in capabilities)
@@ -81,11 +84,13 @@ class TreePlanner:
         Raises:
             ListingError, ConnectionFailed, …: a listing broke; what came before was yielded.
         """
-        source = ReadAhead(lambda: listed(self.pair.source), "list-source")
+        source = ReadAhead(lambda: listed(self.pair.source, stop=self._stop), "list-source")
         destination: Iterator[Entry | Problem] = iter(())
         ahead: ReadAhead[Entry | Problem] | None = None
         if self.lists_destination:
-            destination = ahead = ReadAhead(lambda: listed(self.pair.destination), "list-dest")
+            destination = ahead = ReadAhead(
+                lambda: listed(self.pair.destination, stop=self._stop), "list-dest"
+            )
         try:
             for both in merge(
                 source,

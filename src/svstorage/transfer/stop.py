@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 from svstorage.errors import Interrupted
 
@@ -12,9 +13,24 @@ class StopToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._children: weakref.WeakSet[StopToken] = weakref.WeakSet()
+        self._lock = threading.RLock()  # a signal handler may stop what its own thread holds
 
     def stop(self) -> None:
         self._event.set()
+        with self._lock:
+            children = list(self._children)
+        for child in children:
+            child.stop()
+
+    def child(self) -> StopToken:
+        """A token that stops with this one, and can be stopped without it."""
+        child = StopToken()
+        with self._lock:
+            self._children.add(child)
+        if self.stopped:
+            child.stop()
+        return child
 
     @property
     def stopped(self) -> bool:
