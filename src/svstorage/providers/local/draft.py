@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import secrets
 import time
@@ -38,6 +39,8 @@ def _host_tag() -> str:
 
 
 _HOST = _host_tag()
+# A name costs no system call so; two processes that meet in one are told apart by O_EXCL.
+_NUMBERS = itertools.count(int.from_bytes(secrets.token_bytes(4), "big"))
 
 
 class Draft:
@@ -52,7 +55,7 @@ class Draft:
     def __init__(self, folder: int, *, mode: int = 0o666) -> None:
         self._folder = folder
         while True:
-            name = temporary_name("tmp", _HOST + secrets.token_hex(4)).encode()
+            name = temporary_name("tmp", f"{_HOST}{next(_NUMBERS) & 0xFFFFFFFF:08x}").encode()
             try:
                 fd = os.open(name, _CREATE, mode, dir_fd=folder)
             except FileExistsError:

@@ -1,6 +1,8 @@
-"""Ways through folders that no symbolic link can bend: one open per name, relative to the last.
+"""Ways through folders that no symbolic link can bend.
 
-``openat`` with ``O_NOFOLLOW`` for every name below the root; the root itself may be a link.
+``openat2`` with ``RESOLVE_NO_SYMLINKS`` where the kernel has it (Linux 5.6) and all folders are
+there; else ``openat`` with ``O_NOFOLLOW`` for every name below the root, which also tells what
+stands in the way. The root itself may be a link.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import stat
 from collections.abc import Sequence
 
 from .failures import file_and_folder, link_in_the_way
+from .openat2 import open_beneath
 
 _NO_LINK = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_PATH needs no read permission and is all that a step on the way takes.
@@ -41,6 +44,11 @@ def open_below(
     """
     folder = base
     flags = TO_SYNC if create else STEP
+    if len(names) > 1:
+        whole = open_beneath(base, b"/".join(names), flags)
+        if whole >= 0:
+            os.close(base)
+            return whole
     for depth, name in enumerate(names):
         try:
             inner = _open_one(folder, name, flags, create, sync)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 
 from svstorage.errors import BucketNotFound, KeyNotSupported, StorageError
 
@@ -93,6 +94,7 @@ def key_path(key: str, root_length: int) -> KeyPath:
     return KeyPath(key, tuple(names[:-1]), names[-1], is_folder)
 
 
+@lru_cache(maxsize=256)
 def bucket_name(bucket: str) -> bytes:
     """A bucket as a folder name: any single name that does not begin with a dot.
 

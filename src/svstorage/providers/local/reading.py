@@ -35,9 +35,8 @@ class Reading(Root):
     def head(self, bucket: str, key: str) -> ObjectInfo:
         path = self._key_path(bucket, key)
         try:
-            folder, name = self._find(bucket, path)
+            folder, name, found = self._find(bucket, path)
             try:
-                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 entry = self._entry(path, found)
                 if path.is_folder or not self._has_xattrs:
                     return ObjectInfo(entry)
@@ -64,10 +63,9 @@ class Reading(Root):
         path = self._key_path(bucket, key)
         fd = -1
         try:
-            folder, name = self._find(bucket, path)
+            folder, name, found = self._find(bucket, path)
             try:
                 # Looked at before it is opened: opening a device or a pipe can do things.
-                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 entry = self._entry(path, found)
                 if stat.S_ISLNK(found.st_mode):
                     self._check_match(entry, if_match)
@@ -98,28 +96,22 @@ class Reading(Root):
             if fd >= 0:
                 os.close(fd)
 
-    def _find(self, bucket: str, path: KeyPath) -> tuple[int, bytes]:
-        """An open folder and the name in it where the object lies, links resolved as the policy
-        says; the folder is the caller's to close. Raises `OSError`.
+    def _find(self, bucket: str, path: KeyPath) -> tuple[int, bytes, os.stat_result]:
+        """An open folder, the name in it where the object lies, and what is there; links
+        resolved as the policy says. The folder is the caller's to close. Raises `OSError`.
         """
         folder = self._open_bucket(bucket)
         try:
             folder = open_below(folder, path.parents, path.key)
         except LinkInTheWay:
             return self._find_real(bucket, path)
-        if self._links == "copy":
-            return folder, path.name
-        try:
-            mode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
-        except OSError:
-            os.close(folder)
-            raise
-        if not stat.S_ISLNK(mode):
-            return folder, path.name
+        found = _look(folder, path.name)
+        if not stat.S_ISLNK(found.st_mode) or self._links == "copy":
+            return folder, path.name, found
         os.close(folder)
         return self._find_real(bucket, path)
 
-    def _find_real(self, bucket: str, path: KeyPath) -> tuple[int, bytes]:
+    def _find_real(self, bucket: str, path: KeyPath) -> tuple[int, bytes, os.stat_result]:
         """Resolve the links first, then go there from the root without following any."""
         if self._links != "follow":
             raise ObjectNotFound(
@@ -135,7 +127,7 @@ class Reading(Root):
             )
         *parents, name = real[len(inside) :].split(b"/")
         folder = open_below(open_base(root, may_be_link=False), parents, path.key)
-        return folder, name
+        return folder, name, _look(folder, name)
 
     def _entry(self, path: KeyPath, found: os.stat_result) -> Entry:
         mode = found.st_mode
@@ -152,3 +144,12 @@ class Reading(Root):
     def _check_match(entry: Entry, wanted: str | None) -> None:
         if wanted is not None and entry.etag != wanted:
             raise ObjectChanged(f"{entry.key!r}: it is another version than the one listed")
+
+
+def _look(folder: int, name: bytes) -> os.stat_result:
+    """What has the name, links not followed; closes the folder where that fails."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except BaseException:
+        os.close(folder)
+        raise
