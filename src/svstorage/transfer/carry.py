@@ -25,9 +25,12 @@ from svstorage.errors import (
 )
 from svstorage.model import Checksum, Entry, Stored
 from svstorage.strategies.base import Context, Job, NoPartLog, PartLog, Strategy
+from svstorage.strategies.part_plan import PARTS_THRESHOLD
 from svstorage.transfer import compare
 from svstorage.transfer.bandwidth import BandwidthLimit
+from svstorage.transfer.journal import version_of
 from svstorage.transfer.options import TransferOptions
+from svstorage.transfer.part_log import MemoryPartLog, RunPartLog
 from svstorage.transfer.report import Action, Result, Status
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.verify import confirm
@@ -86,7 +89,7 @@ class Carrier:
         options: TransferOptions,
         *,
         stop: StopToken,
-        part_log: Callable[[Work], PartLog] | None = None,
+        part_log: Callable[[Work], RunPartLog] | None = None,
         moved: Callable[[int], None] = lambda count: None,
         throttled: Callable[[], None] = lambda: None,
     ) -> None:
@@ -128,6 +131,7 @@ class Carrier:
                     raise
                 self._again(attempt, error)
         except Interrupted:
+            attempt.forget_parts()
             raise
         except (StorageError, OSError) as error:
             return self._failed(attempt, started, error)
@@ -147,11 +151,10 @@ class Carrier:
         job = attempt.job
         strategy = self.choose(job)
         attempt.strategy = strategy.name
-        log_of_parts: PartLog = self._part_log(attempt.work) if self._part_log else NoPartLog()
         context = Context(
             verify=self._options.verify,
             tags=self._options.tags,
-            parts=log_of_parts,
+            parts=self._parts_of(attempt),
             progress=self._progress_for(attempt),
             check_stop=self._stop.check,
         )
@@ -167,6 +170,19 @@ class Carrier:
             self._moved(-attempt.moved)
             attempt.moved = 0
             raise
+
+    def _parts_of(self, attempt: _Attempt) -> PartLog:
+        """Where the parts of a big object are remembered between its tries, and between runs."""
+        if attempt.job.entry.size < PARTS_THRESHOLD:
+            return _NO_PARTS
+        if attempt.parts is None:
+            job = attempt.job
+            attempt.parts = (
+                self._part_log(attempt.work)
+                if self._part_log
+                else MemoryPartLog(job.entry, job.pair.destination, job.destination_key)
+            )
+        return attempt.parts
 
     def _again(self, attempt: _Attempt, error: Exception) -> None:
         """Further tries, waiting with full jitter between them (tenacity)."""
@@ -219,6 +235,7 @@ class Carrier:
         return progress
 
     def _failed(self, attempt: _Attempt, started: float, error: Exception) -> Outcome:
+        attempt.forget_parts()
         if isinstance(error, ChecksumMismatch):
             self._remove_bad(attempt)
         outcome = self._outcome(attempt, started, action="copy", error=error)
@@ -268,7 +285,9 @@ class Carrier:
 class _Attempt:
     """The state of one object while it is being tried."""
 
-    __slots__ = ("checksum", "count", "job", "moved", "published", "stored", "strategy", "work")
+    __slots__ = (
+        "checksum", "count", "job", "moved", "parts", "published", "stored", "strategy", "work",
+    )  # fmt: skip
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -279,6 +298,13 @@ class _Attempt:
         self.published: Stored | None = None
         self.stored: Stored | None = None
         self.checksum: Checksum | None = None
+        self.parts: RunPartLog | None = None
+
+    def forget_parts(self) -> None:
+        """The tries have come to an end without success."""
+        if self.parts is not None:
+            self.parts.ended(failed=True)
+            self.parts = None
 
     def look_again(self) -> None:
         """The source has changed: the next try carries the version that is there now."""
@@ -289,8 +315,13 @@ class _Attempt:
             raise ObjectNotFound(
                 f"{display(self.job.entry.key)}: it vanished while it was copied"
             ) from None
+        if version_of(entry) != version_of(self.job.entry):
+            self.forget_parts()
         self.job = replace(self.job, entry=entry)
         self.work = replace(self.work, job=self.job)
+
+
+_NO_PARTS = NoPartLog()
 
 
 def _first_state() -> Any:

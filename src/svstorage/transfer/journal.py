@@ -233,6 +233,14 @@ class Journal:
             self._db.execute("DELETE FROM upload WHERE key=?", (key_order(key),))
             self._db.commit()
 
+    def unfinished(self, key: str) -> tuple[str, str] | None:
+        """(destination key, upload id) of a key's upload, of whatever version."""
+        with self._lock:
+            row: tuple[str, str] | None = self._db.execute(
+                "SELECT destination_key, upload_id FROM upload WHERE key=?", (key_order(key),)
+            ).fetchone()
+        return row
+
     def uploads(self) -> list[tuple[str, str]]:
         """(destination key, upload id) of every upload that no run has finished."""
         with self._lock:
@@ -283,27 +291,3 @@ class Journal:
                 self._db.commit()
                 self._pending = 0
                 self._committed = now
-
-
-class JournalPartLog:
-    """The part log of one object, kept in the journal (see `svstorage.strategies.base.PartLog`)."""
-
-    def __init__(self, journal: Journal, key: str, source: Entry, destination_key: str) -> None:
-        self._journal = journal
-        self._key = key
-        self._source = source
-        self._destination_key = destination_key
-
-    def upload(self) -> tuple[str, int, list[Part]] | None:
-        return self._journal.upload(self._key, self._source)
-
-    def begin(self, upload_id: str, part_size: int) -> None:
-        self._journal.begin_upload(
-            self._key, self._source, self._destination_key, upload_id, part_size
-        )
-
-    def finished(self, part: Part) -> None:
-        self._journal.part_finished(self._key, part)
-
-    def forget(self) -> None:
-        self._journal.forget_upload(self._key)

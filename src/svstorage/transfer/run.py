@@ -18,10 +18,11 @@ from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.deletion import Deletions, Trust, delete, refusal
 from svstorage.transfer.engine import Concurrency, Engine
 from svstorage.transfer.filters import build_filter
-from svstorage.transfer.journal import Journal, JournalBusy, JournalPartLog, default_path
+from svstorage.transfer.journal import Journal, JournalBusy, default_path
 from svstorage.transfer.ledger import Ledger
 from svstorage.transfer.meter import Meter
 from svstorage.transfer.options import OnExists, TransferOptions
+from svstorage.transfer.part_log import JournalPartLog, abort
 from svstorage.transfer.plan import TreePlanner
 from svstorage.transfer.report import Progress, Report, Result
 from svstorage.transfer.reporter import ReportFile
@@ -116,7 +117,7 @@ class Run:
                 interrupted = self.hooks.stop.stopped
             clean = not (interrupted or ledger.fatal or ledger.counters.failed or refused)
             if self._journal is not None and clean and not self.options.dry_run:
-                self._journal.complete(keep=self._keep_journal)
+                self._complete(self._journal)
         self._progress("done", force=True)
         return Report(
             operation=self.operation,
@@ -155,7 +156,7 @@ class Run:
             self._strategies,
             self.options,
             stop=self._stop,
-            part_log=self._part_log if self._journal is not None else None,
+            part_log=self._part_log_for(self._journal) if self._journal is not None else None,
             moved=self._meter.moved,
             throttled=self._concurrency.slow_down,
         )
@@ -270,9 +271,17 @@ class Run:
             self.ledger.warnings.append(f"no journal can be kept ({describe(error)})")
         return None
 
-    def _part_log(self, work: Work) -> JournalPartLog:
-        assert self._journal is not None
-        return JournalPartLog(self._journal, work.key, work.job.entry, work.job.destination_key)
+    def _part_log_for(self, journal: Journal) -> Callable[[Work], JournalPartLog]:
+        end = self.pair.destination
+        return lambda work: JournalPartLog(
+            journal, work.key, work.job.entry, end, work.job.destination_key
+        )
+
+    def _complete(self, journal: Journal) -> None:
+        """Everything is there. Uploads of objects that are gone from the source wait in vain."""
+        for key, upload_id in journal.uploads():
+            abort(self.pair.destination, key, upload_id)
+        journal.complete(keep=self._keep_journal)
 
 
 def _identity(pair: Pair) -> tuple[str, str]:
