@@ -64,7 +64,7 @@ class LocalStore(Buckets, Reading, Uploads, Deleting):
         path: str | os.PathLike[str],
         *,
         links: Links = "follow",
-        durability: Durability = "file",
+        durability: Durability = "folder",
     ) -> LocalStore:
         """A store with the one bucket ``""``, whose keys are the paths below ``path``.
 
