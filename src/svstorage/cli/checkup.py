@@ -8,30 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from svstorage.addresses import display
+from svstorage.cli.advice import advice
 from svstorage.cli.failure import exit_code, message_of
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State
 from svstorage.errors import (
     AccessRefused,
     BucketNotFound,
-    ConnectionFailed,
-    CredentialsError,
     ObjectError,
     SettingsError,
     StorageError,
 )
 
 if TYPE_CHECKING:
+    from svstorage.settings import Settings
     from svstorage.storage import Storage
-
-_NEEDED = {
-    "list": "list objects (S3: s3:ListBucket; Azure: role Storage Blob Data Reader)",
-    "write": "write objects (S3: s3:PutObject; Azure: role Storage Blob Data Contributor)",
-    "read back": "read objects (S3: s3:GetObject; Azure: role Storage Blob Data Reader)",
-    "delete": "delete objects (S3: s3:DeleteObject; Azure: Storage Blob Data Contributor)",
-    "buckets": "list buckets (S3: s3:ListAllMyBuckets); or name one with --bucket",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +49,7 @@ class Checkup:
         self.read_only = read_only
         self.steps: list[Step] = []
         self.exit_code = 0
+        self._settings_found: Settings | None = None
         self._attempts: list[Any] = []
         self._tell: Callable[[Step], None] = lambda step: None
 
@@ -74,14 +66,14 @@ class Checkup:
         try:
             detail = work()
         except (StorageError, OSError) as error:
-            self.exit_code = self.exit_code or exit_code(error)
-            step = Step(
-                name, False, display(message_of(error)), tuple(self._advice(name, error)),
-                type(error).__name__,
-            )  # fmt: skip
-            self._add(step)
+            # To the first request, "not found" is said of the account or the service itself.
+            code = 3 if name == "connect" else exit_code(error)
+            self.exit_code = self.exit_code or code
+            told = advice(name, error, self._settings_found, self.state.command)
+            kind = type(error).__name__
+            self._add(Step(name, False, message_of(error), tuple(told), kind))
             raise Failed from None
-        self._add(Step(name, True, display(detail)))
+        self._add(Step(name, True, detail))
 
     def _add(self, step: Step) -> None:
         self.steps.append(step)
@@ -89,7 +81,7 @@ class Checkup:
 
     def _settings(self) -> None:
         def work() -> str:
-            settings = self.state.settings(self.state.env_file)
+            settings = self._settings_found = self.state.settings(self.state.env_file)
             file = settings.env_file
             return f"from {file}" if file else "no .env file found; environment and defaults"
 
@@ -117,9 +109,11 @@ class Checkup:
                 storage.credentials.get()
             if storage.resolver is None:
                 return "none needed"
-            passed = [f"{a.resolver}: {a.outcome}" for a in self._attempts if not a.answered]
-            before = f" (before it: {'; '.join(passed)})" if passed else ""
-            return f"by resolver '{storage.resolver}'{before}"
+            answer = f"by resolver '{storage.resolver}'"
+            if self.state.verbose:
+                passed = [f"{a.resolver}: {a.outcome}" for a in self._attempts if not a.answered]
+                answer = "\n".join([answer, *(f"before it, {one}" for one in passed)])
+            return answer
 
         self._try("credentials", credentials)
         return self.state.storage
@@ -135,7 +129,10 @@ class Checkup:
                 if named is None:
                     raise
                 return "may not be listed with these credentials; going on with the one named"
-            return f"{len(names)}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            if not names:
+                return "no buckets yet"
+            some = f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            return f"{len(names)} bucket{'' if len(names) == 1 else 's'}: {some}"
 
         self._try("connect", buckets)
 
@@ -210,24 +207,3 @@ class Checkup:
         else:
             with suppress(StorageError, OSError):
                 delete()
-
-    def _advice(self, step: str, error: Exception) -> list[str]:
-        if isinstance(error, CredentialsError):
-            tried = [f"{a.resolver}: {a.outcome}" for a in self._attempts if not a.answered]
-            return ["set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY, or a role", *tried]
-        if isinstance(error, SettingsError):
-            return ["svstorage config show   lists what is set, and where"]
-        if isinstance(error, ConnectionFailed):
-            return [
-                "are STORAGE_ENDPOINT, STORAGE_PORT and STORAGE_USE_SSL right?",
-                "does the service run, and can this machine reach it (firewall, DNS, proxy)?",
-            ]
-        if isinstance(error, PermissionError):
-            needed = _NEEDED.get("buckets" if step == "connect" else step)
-            advice = ["are the keys right, do they belong to this endpoint, is the clock right?"]
-            return [*advice, f"the credentials must be allowed to {needed}"] if needed else advice
-        if isinstance(error, BucketNotFound):
-            return ["svstorage mb sv://<prefix>-public sv://<prefix>-private   makes them"]
-        if isinstance(error, OSError) and not isinstance(error, StorageError):
-            return ["look at the permissions of the folder, and at the free space"]
-        return []

@@ -79,7 +79,8 @@ class Deleter:
         word = "would delete" if self.dry_run else "deleted"
         failed = f", {self.failures} failed" if self.failures else ""
         if not self.out.json:
-            self.out.note(f"{word} {self.deleted} objects{failed}")
+            noun = "object" if self.deleted == 1 else "objects"
+            self.out.note(f"{word} {self.deleted} {noun}{failed}")
 
 
 def _one_more_time(target: Target, key: str) -> Exception | None:

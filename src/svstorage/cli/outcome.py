@@ -121,10 +121,11 @@ def tell_end(out: Output, report: Report, *, stats: bool = False) -> None:
 def summary(report: Report) -> str:
     """One line with counters that add up: listed = the sum of what follows."""
     counters = report.counters
-    words = [f"{counters.listed} objects ({human_size(counters.bytes_listed)}):"]
+    noun = "object" if counters.listed == 1 else "objects"
+    words = [f"{counters.listed} {noun} ({human_size(counters.bytes_listed)}):"]
     copied = "to copy" if report.dry_run else "copied"
     if report.operation == "check":
-        rows = [(counters.copied, "same"), (counters.skipped, "skipped")]
+        rows = [(counters.copied + counters.skipped, "the same")]
     else:
         rows = [(counters.copied, copied), (counters.skipped, "unchanged or skipped")]
     rows += [
@@ -139,7 +140,8 @@ def summary(report: Report) -> str:
         word = "to delete" if report.dry_run else "deleted"
         words.append(f"+ {counters.deleted} {word} at the destination{failed}")
     end = f"in {human_time(report.seconds)}"
-    if report.seconds > 0 and counters.bytes_copied and not report.dry_run:
+    # A rate over a moment says nothing of the next terabyte.
+    if report.seconds >= 1 and counters.bytes_copied and not report.dry_run:
         end += f", {human_size(counters.bytes_copied / report.seconds)}/s"
     words.append(end)
     if report.interrupted:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -24,6 +26,20 @@ class Output:
     def line(self, text: str = "") -> None:
         """One line of results. Control characters in it are shown, not sent."""
         sys.stdout.write(display(text) + "\n")
+
+    def wrapped(self, head: str, text: str) -> None:
+        """One line of results; on a terminal, words that do not fit go on below ``text``."""
+        if not sys.stdout.isatty():
+            self.line(f"{head}{text}".rstrip())
+            return
+        width = max(40, min(shutil.get_terminal_size().columns, 100))
+        indent = " " * len(head)
+        wrapped = textwrap.wrap(
+            display(text), width, initial_indent=head, subsequent_indent=indent,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        for line in wrapped or [head.rstrip()]:
+            self.line(line)
 
     def raw(self, text: str) -> None:
         """Results that are no lines, such as names that end in NUL; kept as they are."""

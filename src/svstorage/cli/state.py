@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,13 @@ class State:
         self.out.quiet = self.quiet
         self.out.verbose = self.verbose
         logs.configure(self.out, verbose=self.verbose, quiet=self.quiet, file=self.log_file)
+
+    @property
+    def command(self) -> str:
+        """How the user calls us with the same settings, for hints."""
+        if self.env_file is None:
+            return "svstorage"
+        return f"svstorage --env-file {shlex.quote(os.fspath(self.env_file))}"
 
     @property
     def storage(self) -> Storage:

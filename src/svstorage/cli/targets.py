@@ -30,6 +30,8 @@ class Target:
     """What stands before a key in an address."""
     is_path: bool = False
     """A path of this machine: there are no buckets, the folder itself is the root."""
+    glob_folder: str | None = None
+    """Where a glob found this target: the folder before the first wildcard."""
 
     @property
     def is_root(self) -> bool:
@@ -51,7 +53,10 @@ class Target:
         return f"{self.text}{'' if self.text.endswith(('/', '@')) else '/'}{bucket}"
 
     def relative(self, key: str) -> str:
-        """A key below the target without the target's own; the last part of its own key."""
+        """A key below the target without the target's own; the last part of its own key. Below
+        a glob, what the glob found stays, so that equal names of several folders differ."""
+        if self.glob_folder is not None:
+            return key[len(self.glob_folder) :]
         if self.folder and key.startswith(self.folder) and key != self.folder:
             return key[len(self.folder) :]
         if not self.folder:
@@ -91,9 +96,10 @@ def locate_all(state: State, text: str, *, literal: bool = False) -> Iterator[Ta
         yield replace(target, key=beginning)
         return
     found = False
+    folder = beginning[: beginning.rfind("/") + 1]
     for key in _matches(target):
         found = True
-        yield replace(target, key=key, text=target.address(key))
+        yield replace(target, key=key, text=target.address(key), glob_folder=folder)
     if not found:
         raise ObjectNotFound(f"{text}: nothing matches")
 

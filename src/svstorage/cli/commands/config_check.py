@@ -24,16 +24,20 @@ def check(state: State, bucket: str | None, read_only: bool) -> int:
     """Try the settings: resolve, connect, list, write, read back, delete.
 
     Writes one small object of a name of its own and deletes it again. Exit code 2: something
-    is wrong in the settings; 3: the storage cannot be reached or refuses.
+    is wrong in the settings; 3: the storage cannot be reached or refuses the credentials; 1: a
+    bucket is missing, or an object could not be written, read or deleted.
     """
     checkup = Checkup(state, bucket, read_only=read_only)
 
     def tell(step: Step) -> None:
         if not state.json:
             mark = "ok    " if step.ok else "FAILED"
-            state.out.line(f"{mark}  {step.name:<12}{step.detail}".rstrip())
+            first, *more = step.detail.splitlines() or [""]
+            state.out.wrapped(f"{mark}  {step.name:<12}", first)
+            for line in more:
+                state.out.wrapped(f"{'':20}", line.strip())
             for advice in step.advice:
-                state.out.line(f"        -> {advice}")
+                state.out.wrapped(f"{'':17}-> ", advice)
 
     checkup.run(tell)
     if state.json:
@@ -49,9 +53,8 @@ def check(state: State, bucket: str | None, read_only: bool) -> int:
         )
     failed = [step for step in checkup.steps if not step.ok]
     if failed:
+        first = failed[0].detail.splitlines()[0]
         state.out.failure(
-            f"{failed[0].name}: {failed[0].detail}",
-            kind=failed[0].kind,
-            exit_code=checkup.exit_code,
+            f"{failed[0].name}: {first}", kind=failed[0].kind, exit_code=checkup.exit_code
         )
     return checkup.exit_code

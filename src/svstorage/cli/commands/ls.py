@@ -35,18 +35,22 @@ def command(
 ) -> int:
     """List buckets, or what is in one.
 
-    Folders end in /. Names are relative to the address; control characters in them are shown
-    escaped, and --json gives them exactly. A literal object named like a glob comes before the
-    glob.
+    Folders end in /. Names are relative to the address, below a glob to the folder before its
+    first wildcard. Control characters are shown escaped, and --json gives names exactly. An
+    object named like a glob comes before the glob.
     """
     lister = Lister(state)
     printer = _Printer(state, long or etag, etag)
     for number, address in enumerate(addresses or ("sv://",)):
         for target in locate_all(state, address):
-            if len(addresses) > 1 and not state.json:
-                state.out.line(f"{'' if number == 0 else chr(10)}{target.text}:")
+            if len(addresses) > 1 and not state.json and target.glob_folder is None:
+                if number:
+                    state.out.line()
+                state.out.line(f"{target.text}:")
             if target.is_root:
                 _buckets(state, target, printer, recursive, lister)
+            elif target.glob_folder is not None and target.key.endswith("/") and not recursive:
+                printer.item(target, CommonPrefix(target.key))
             else:
                 for item in lister.walk(target, recursive=recursive):
                     printer.item(target, item)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -44,17 +46,15 @@ def command(state: State) -> int:
         for row in rows:
             state.out.record(row)
         return 0
-    section = ""
-    widths = [max(len(row[column]) for row in rows) for column in ("name", "plugin", "from")]
-    for row in rows:
-        if row["kind"] != section:
-            if section:
-                state.out.line()
-            section = row["kind"]
-            state.out.line(_TITLES[section])
-        cells = [row[column] for column in ("name", "plugin", "from")]
-        padded = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        state.out.line(f"  {padded}  {row['status'] or row['summary']}".rstrip())
+    for number, (kind, group) in enumerate(itertools.groupby(rows, key=itemgetter("kind"))):
+        if number:
+            state.out.line()
+        state.out.line(_TITLES[kind])
+        members = list(group)
+        name, origin = (max(len(row[column]) for row in members) for column in ("name", "from"))
+        for row in members:
+            head = f"  {row['name']:<{name}}  {row['from']:<{origin}}  "
+            state.out.wrapped(head, row["status"] or row["summary"])
     return 0
 
 
@@ -93,6 +93,8 @@ def _row(kind: str, name: str, plugin: str, origin: str, summary: str = "") -> d
         "name": name,
         "plugin": plugin,
         "from": origin,
+        "distribution": origin.partition(" ")[0],
+        "version": origin.partition(" ")[2],
         "status": "",
         "summary": summary,
     }

@@ -30,6 +30,8 @@ def command(state: State, addresses: tuple[str, ...], force: bool) -> int:
             deleter.delete(target, (entry.key for entry in lister.entries(target)))
             if deleter.failures or lister.exit_code:
                 raise ObjectError(f"{target.address()}: not removed, as objects in it are left")
+        elif next(iter(target.store.list_level(target.bucket)), None) is not None:
+            raise ObjectError(f"{target.address()}: not empty; --force deletes what is in it too")
         target.store.delete_bucket(target.bucket)
         if state.json:
             state.out.record({"bucket": target.bucket, "removed": True})
