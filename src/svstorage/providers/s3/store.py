@@ -27,6 +27,7 @@ from svstorage.errors import (
     KeyNotSupported,
     NotSupported,
     ObjectChanged,
+    ObjectError,
     ObjectExists,
     ObjectNotFound,
     ServiceError,
@@ -205,6 +206,19 @@ class S3Store:
         target = self._target("HeadObject", bucket, key)
         headers, _ = self._wire.call(target, "HEAD")
         return attrs.object_info(target, headers, attrs.length(target, headers))
+
+    def first_part(self, bucket: str, entry: Entry) -> int | None:
+        """The size of an object's first part, where the service tells (HEAD of part 1)."""
+        target = self._target("HeadObject", bucket, entry.key)
+        try:
+            headers, _ = self._wire.call(target, "HEAD", query=[("partNumber", "1")])
+        except (ObjectError, NotSupported):
+            return None  # not every service knows parts; the read tells what else is wrong
+        if attrs.unquoted(headers.get("etag")) != entry.etag:
+            return None
+        size = attrs.length(target, headers)
+        # A service that pays no heed to the number tells of the whole object.
+        return size if 0 < size < entry.size else None
 
     def tags(self, bucket: str, key: str) -> dict[str, str]:
         target = self._target("GetObjectTagging", bucket, key)
@@ -458,7 +472,7 @@ class S3Store:
         etag = attrs.unquoted(headers.get("etag"))
         if not etag:
             raise ServiceError(f"{target}: the answer has no ETag")
-        return Part(number, size, etag, offset)
+        return Part(number, size, etag, offset, attrs.confirmed_checksum(bucket, etag, headers))
 
     def list_parts(self, bucket: str, key: str, upload_id: str) -> _Parts:
         """S3 does not tell where a part lies in the object: ``offset`` supposes that all parts
