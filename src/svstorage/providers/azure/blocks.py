@@ -16,28 +16,37 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 import secrets
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
-from svstorage.errors import ObjectNotFound, ServiceError, UsageError
+from svstorage.errors import ObjectChanged, ObjectNotFound, ServiceError, UsageError
 from svstorage.model import Attributes, Checksum, Entry, Part, Stored
 from svstorage.providers.azure import listing
 from svstorage.providers.azure.account import Account
+from svstorage.providers.azure.body import CountedBody, whole
 from svstorage.providers.azure.failures import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from svstorage.providers.base import Body
+
 
 _TOKEN = re.compile(r"svs1[0-9a-f]{16}\Z")
 _BLOCK = re.compile(rb"(svs1[0-9a-f]{16})-(\d{5})-(\d{15})-(.{16})\Z", re.DOTALL)
 _NO_MD5 = bytes(16)
+
+LARGEST_HELD = 32 * 1024 * 1024
+_HELD = threading.BoundedSemaphore(8)
+"""Parts held in memory at once, of all accounts together."""
 
 
 class BlockUploads(Account):
@@ -66,26 +75,41 @@ class BlockUploads(Account):
         *,
         number: int,
         offset: int,
-        body: Buffer,
-        md5: bytes | None = None,
+        size: int,
+        body: Buffer | Body,
     ) -> Part:
-        """See `MultipartStore.put_part`. ``Part.etag`` is the block id."""
+        """See `MultipartStore.put_part`. ``Part.etag`` is the block id.
+
+        The service checks the MD5 of every block, which goes before the bytes: so parts of up
+        to `LARGEST_HELD` bytes are held in memory, few at once. Larger ones, which only objects
+        above 1.5 TiB have, are sent as they are read, protected by TLS alone.
+        """
         self._check(bucket, key)
         token, _ = _upload(upload_id)
-        view = memoryview(body).cast("B")
+        target = Target(f"put part {number} of", bucket, key)
+        if not hasattr(body, "read"):
+            view = memoryview(body).cast("B")
+            if len(view) != size:
+                raise ObjectChanged(f"{target}: the body has {len(view)} bytes, not {size}")
+            return self._put_block(target, token, number, offset, view)
+        source = cast("Body", body)
+        if size <= LARGEST_HELD:
+            with _HELD:
+                view = memoryview(whole(source, size, str(target)))
+                return self._put_block(target, token, number, offset, view)
+        block = block_id(token, number, offset)
+        sent = CountedBody(source, size, str(target))
+        self.client.call(target, "PUT", query=_block_query(block), body=sent, size=size)
+        return Part(number, size, block, offset)
+
+    def _put_block(
+        self, target: Target, token: str, number: int, offset: int, view: memoryview
+    ) -> Part:
+        md5 = hashlib.md5(view, usedforsecurity=False).digest()
         block = block_id(token, number, offset, md5)
-        headers = {}
-        if md5 is not None:
-            headers["content-md5"] = base64.b64encode(md5).decode("ascii")
-        self.client.call(
-            Target(f"put part {number} of", bucket, key),
-            "PUT",
-            query={"comp": "block", "blockid": block},
-            headers=headers,
-            body=view,
-        )
-        checksum = None if md5 is None else Checksum("md5", md5.hex())
-        return Part(number, len(view), block, offset, checksum)
+        headers = {"content-md5": base64.b64encode(md5).decode("ascii")}
+        self.client.call(target, "PUT", query=_block_query(block), headers=headers, body=view)
+        return Part(number, len(view), block, offset, Checksum("md5", md5.hex()))
 
     def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
         """The parts that the service holds; none where it has forgotten the upload."""
@@ -120,7 +144,8 @@ class BlockUploads(Account):
         headers = self._headers(target, attributes)
         if md5 is not None:
             headers["x-ms-blob-content-md5"] = base64.b64encode(md5).decode("ascii")
-        return self._commit(target, root, headers, size)
+        stored = self._commit(target, root, headers, size)
+        return replace(stored, checksum=_digest_of_parts(parts))
 
     def _commit(
         self, target: Target, blocks: ET.Element, headers: dict[str, str], size: int
@@ -200,6 +225,19 @@ def block_id(token: str, number: int, offset: int, md5: bytes | None = None) -> 
         raise UsageError(f"part {number}: Azure takes 50,000 parts")
     name = f"{token}-{number:05d}-{offset:015d}-".encode() + (md5 or _NO_MD5)
     return base64.b64encode(name).decode("ascii")
+
+
+def _block_query(block: str) -> dict[str, str]:
+    return {"comp": "block", "blockid": block}
+
+
+def _digest_of_parts(parts: Sequence[Part]) -> Checksum | None:
+    """The service checked each block's MD5, and the object is made of exactly these blocks."""
+    digests = [p.checksum.value for p in parts if p.checksum and p.checksum.algorithm == "md5"]
+    if not parts or len(digests) != len(parts):
+        return None
+    joined = hashlib.md5(bytes.fromhex("".join(digests)), usedforsecurity=False).hexdigest()
+    return Checksum("etag-multipart", f"{joined}-{len(parts)}")
 
 
 def _part(block: str, size: int) -> tuple[str, Part] | None:

@@ -1,4 +1,4 @@
-"""A request body of a promised size, read once from a file-like object."""
+"""Bodies of a promised size, read once from a file-like object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from svstorage.errors import ObjectChanged
 
 if TYPE_CHECKING:
     from svstorage.providers.base import Body
+
+_BLOCK = 1024 * 1024
 
 
 class CountedBody:
@@ -54,3 +56,16 @@ class CountedBody:
         self._left -= len(data)
         self.check_end()
         return data
+
+
+def whole(source: Body, size: int, name: str) -> bytearray:
+    """All of a body in memory. Raises `ObjectChanged` where it is not of ``size`` bytes."""
+    body = CountedBody(source, size, name)
+    body.check_end()
+    held = bytearray(size)
+    filled = 0
+    while filled < size:
+        data = body.read(min(size - filled, _BLOCK))
+        held[filled : filled + len(data)] = data
+        filled += len(data)
+    return held
