@@ -1,0 +1,116 @@
+"""Every command and every code sample of the documentation runs, word for word.
+
+The ``sh`` and ``python`` blocks of a page are one session in an empty folder, in their order; a
+command that fails fails the page. Three things are put in the place of what a reader has: the
+wheel of this checkout stands in for the package index's ``svstorage``, free ports for the fixed
+ones, and the servers that a page starts are ended afterwards. A block that cannot run anywhere
+but in a cloud is fenced as ``console`` and is not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+PAGES = sorted((REPO / "docs").rglob("*.md"))
+_BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<language>sh|python)\b[^\n]*\n(?P<code>.*?)^ *```$", re.M | re.S
+)
+_PORT = re.compile(
+    r"(?<=127\.0\.0\.1:)\d{4,5}|(?<=-port )\d{4,5}|(?<=-port=)\d{4,5}|(?<=Port )\d{4,5}"
+)
+
+
+def script(text: str) -> str:
+    """The page as one shell session."""
+    parts = []
+    for number, match in enumerate(_BLOCK.finditer(text)):
+        indent = match["indent"]
+        code = "\n".join(line.removeprefix(indent) for line in match["code"].splitlines())
+        if match["language"] == "python":
+            code = f"python - <<'END-{number}'\n{code}\nEND-{number}"
+        parts.append(code)
+    ports: dict[str, str] = {}
+    return _PORT.sub(lambda m: ports.setdefault(m[0], _free_port()), "\n".join(parts))
+
+
+def runs(path: Path) -> bool:
+    return _BLOCK.search(path.read_text()) is not None
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel of this checkout, for ``pip install svstorage``."""
+    folder = tmp_path_factory.mktemp("wheels")
+    subprocess.run(
+        ["uv", "build", "--quiet", "--wheel", "--out-dir", folder, REPO],
+        check=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    return folder
+
+
+@pytest.fixture
+def session_env(tmp_path: Path, wheels: Path) -> dict[str, str]:
+    tools = Path(sys.executable).parent
+    node = REPO / "tests/servers/node/node_modules/.bin"
+    return {
+        **os.environ,
+        "PATH": f"{tools}:{node}:{os.environ['PATH']}",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_QUIET": "1",
+        "HOME": str(tmp_path / "home"),
+    }
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if runs(p)], ids=lambda p: str(p.relative_to(REPO))
+)
+def test_the_page_runs(page: Path, tmp_path: Path, session_env: dict[str, str]) -> None:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    (tmp_path / "home").mkdir()
+    with open(tmp_path / "output", "w+") as output:
+        shell = subprocess.Popen(
+            ["bash", "-eu", "-c", script(page.read_text())],
+            cwd=folder,
+            env=session_env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = shell.wait(280)
+        finally:
+            # The servers that the page started are of the shell's own process group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+        output.seek(0)
+        said = output.read()
+    assert code == 0, said
+    assert "Traceback" not in said, said
+
+
+def test_blocks_become_one_session() -> None:
+    page = "```sh\na=1\n```\ntext\n    ```python\n    print(1)\n    ```\n```sh\necho $a\n```\n"
+    assert script(page) == "a=1\npython - <<'END-1'\nprint(1)\nEND-1\necho $a"
+    one, two = _PORT.findall("--addr 127.0.0.1:9000 --blobPort 10000")
+    assert (one, two) == ("9000", "10000")
