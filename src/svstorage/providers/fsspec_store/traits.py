@@ -1,0 +1,64 @@
+"""What an fsspec filesystem can do, told by which methods its class brings itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.spec import AbstractBufferedFile
+
+# Azure answers a copy that it has only begun, and adlfs does not wait for its end.
+_COPIES_LATER = frozenset({"abfs", "abfss", "az", "adl"})
+
+
+def innermost(fs: AbstractFileSystem) -> AbstractFileSystem:
+    """The filesystem that does the work, below any `DirFileSystem`."""
+    while isinstance(fs, DirFileSystem):
+        fs = fs.fs
+    return fs
+
+
+def inner_path(fs: AbstractFileSystem, path: str) -> str:
+    """What `innermost` calls ``path``."""
+    while isinstance(fs, DirFileSystem):
+        fs, path = fs.fs, fs._join(path)
+    return path
+
+
+def brings(fs: AbstractFileSystem, method: str) -> bool:
+    """Whether the class of ``fs`` has its own ``method``, or the asynchronous form of it."""
+    kind = type(fs)
+    for name in (method, f"_{method}"):
+        own = getattr(kind, name, None)
+        if own is None:
+            continue
+        # Functions that fsspec itself provides are defaults, whoever inherits them.
+        module = getattr(own, "__module__", "")
+        if module not in (AbstractFileSystem.__module__, AsyncFileSystem.__module__):
+            return True
+    return False
+
+
+def copies_inside(fs: AbstractFileSystem) -> bool:
+    """Whether ``cp_file`` is a whole copy that no reader sees half of."""
+    if protocols(fs) & _COPIES_LATER or not brings(fs, "cp_file"):
+        return False
+    return fs.async_impl or brings(fs, "pipe_file")
+
+
+def protocols(fs: AbstractFileSystem) -> set[str]:
+    """All names of its kind."""
+    named = fs.protocol
+    return {named} if isinstance(named, str) else set(named)
+
+
+def publishes_on_commit(file: Any) -> bool:
+    """Whether a file opened with ``autocommit=False`` stays unseen until ``commit``."""
+    kind = type(file)
+    return (
+        isinstance(file, AbstractBufferedFile)
+        and kind.commit is not AbstractBufferedFile.commit
+        and kind.discard is not AbstractBufferedFile.discard
+    )
