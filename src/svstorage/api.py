@@ -250,7 +250,7 @@ class _Session:
         run = self._run(operation, pair, on_exists, keep_journal=keep_journal)
         return run.execute(lambda run, deletions: run.tree_planner(deletions))
 
-    def check_tree(self, pair: Pair) -> Report:
+    def check_tree(self, pair: Pair, *, extra_differs: bool = True) -> Report:
         options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
         run = Run(
             "check",
@@ -270,6 +270,7 @@ class _Session:
                 tell_all=run.ledger.tells_all,
                 compare_checksums=options.verify == "checksum",
                 read_back=options.read_back,
+                extra_differs=extra_differs,
             ),
             Checker(self._hooks.stop, read_back=options.read_back),
         )
@@ -293,15 +294,20 @@ class _Session:
         pair = Pair(*ends)
         if pair.same_service:
             raise UsageError("source and destination are the same storage; nothing to move")
-        if not self.options.dry_run:
-            with suppress(ObjectExists):
-                destination.store.create_bucket(name)
-        elif not destination.store.bucket_exists(name):
-            raise UsageError(f"the destination has no bucket {name!r} yet; --dry-run makes none")
-        moved = self.copy_tree("migrate", pair, on_exists="changed", keep_journal=True)
+        on_exists: OnExists = "changed"
+        # Asked first: credentials that may fill a bucket often may not make one.
+        if not destination.store.bucket_exists(name):
+            if self.options.dry_run:
+                on_exists = "overwrite"  # there is no listing to compare with: all would be copied
+            else:
+                with suppress(ObjectExists):
+                    destination.store.create_bucket(name)
+        moved = self.copy_tree("migrate", pair, on_exists=on_exists, keep_journal=True)
         if moved.interrupted or moved.fatal or self.options.dry_run:
             return [moved]
-        return [moved, self.check_tree(pair)]
+        # What only the destination has was deleted from a source in use, or was there before:
+        # it is told and left alone, and no re-run could make it disappear.
+        return [moved, self.check_tree(pair, extra_differs=False)]
 
     def _run(self, operation: str, pair: Pair, on_exists: OnExists, *, keep_journal: bool) -> Run:
         return Run(

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 
 from svstorage.errors import Interrupted, StorageError
 from svstorage.model import Checksum, Entry
-from svstorage.strategies.base import End, Job, Pair
-from svstorage.strategies.part_plan import MIB, part_size
+from svstorage.strategies.base import Job, Pair
 from svstorage.transfer.carry import Outcome, Work, describe
-from svstorage.transfer.compare import READ_CHUNK, comparable, read_digest
+from svstorage.transfer.compare import comparable, read_and_compare, read_digest
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
 from svstorage.transfer.listing import ReadAhead, listed
 from svstorage.transfer.merge import SideProblem, merge
 from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.stop import StopToken
-
-# Part sizes that the common tools use; with the count in a multipart ETag, usually one fits.
-COMMON_PARTS = tuple(n * MIB for n in (5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512))
-
 
 class CheckPlanner:
     """Finds what differs by the listings alone; yields as work only what must be read."""
@@ -36,8 +30,10 @@ class CheckPlanner:
         tell_all: bool,
         compare_checksums: bool,
         read_back: bool,
+        extra_differs: bool = True,
     ) -> None:
         self.pair = pair
+        self._extra_differs = extra_differs
         self.trust = Trust()
         self._why_excluded = why_excluded
         self._counters = counters
@@ -83,7 +79,8 @@ class CheckPlanner:
 
     def _compare(self, key: str, source: Entry | None, destination: Entry | None) -> Work | None:
         entry = source or destination
-        assert entry is not None
+        if entry is None:
+            return None
         if self._why_excluded is not None and self._why_excluded(key, entry) is not None:
             self._counters.listed += 1
             self._counters.excluded += 1
@@ -94,6 +91,9 @@ class CheckPlanner:
             self._same(key, entry, "marker of the folder itself")
         elif destination is None:
             self._differs(key, entry, "missing", "not at the destination")
+        elif source is None and not self._extra_differs:
+            self._counters.skipped += 1
+            self._say(key, entry, "extra", None)
         elif source is None:
             self._differs(key, entry, "extra", "not at the source")
         elif source.size != destination.size:
@@ -136,6 +136,7 @@ def check_result(
     checksum: Checksum | None = None,
     seconds: float = 0.0,
 ) -> Result:
+    """What was found of one object; ``error`` says how it differs, None that it does not."""
     return Result(
         action="check",
         status="failed" if error else "done",
@@ -160,8 +161,8 @@ class Checker:
 
     def carry(self, work: Work) -> Outcome:
         started = time.monotonic()
-        pair, source, destination = work.job.pair, work.job.entry, work.existing
-        assert destination is not None
+        pair, source = work.job.pair, work.job.entry
+        destination = work.existing or source
         caught: Exception | None = None
         try:
             how, same = self._compare(pair, source, destination)
@@ -184,64 +185,20 @@ class Checker:
             return "checksum", one.checksum == two.checksum
         if not self._read_back:
             return "size", one.size == two.size
-        for end, entry, other in (
-            (pair.source, one, two.checksum),
-            (pair.destination, two, one.checksum),
+        stop = self._stop.check
+        source, destination = pair.source, pair.destination
+        for end, entry, other_end, other in (
+            (source, one, destination, two),
+            (destination, two, source, one),
         ):
-            if other is None or not end.store.capabilities.is_local:
-                continue
-            if other.algorithm == "md5":
-                return "checksum, read", read_digest(end, entry, self._stop.check) == other
-            if other.algorithm == "etag-multipart" and self._has_multipart_etag(end, entry, other):
-                return "checksum, read", True
-        left = read_digest(pair.source, one, self._stop.check)
+            if end.store.capabilities.is_local and other.checksum is not None:
+                same = read_and_compare(end, entry, other_end, other, stop)
+                if same is not None:
+                    return "checksum, read", same
+        # One side's digest saves reading the other.
+        if one.checksum is not None and one.checksum.algorithm == "md5":
+            return "checksum, read", read_digest(destination, two, stop) == one.checksum
+        left = read_digest(source, one, stop)
         if two.checksum is not None and two.checksum.algorithm == "md5":
             return "checksum, read", left == two.checksum
-        right = read_digest(pair.destination, two, self._stop.check)
-        return "both read", left == right
-
-    def _has_multipart_etag(self, end: End, entry: Entry, wanted: Checksum) -> bool:
-        """Read once, and build the ETag that each likely part size would have given."""
-        count = int(wanted.value.rpartition("-")[2])
-        limits = end.store.capabilities.parts
-        sizes = set(COMMON_PARTS)
-        if limits is not None:
-            sizes.add(part_size(entry.size, limits))
-        likely = [size for size in sorted(sizes) if -(-entry.size // size) == count]
-        builders = [_MultipartEtag(size) for size in likely]
-        if not builders:
-            return False
-        with end.store.read(end.bucket, entry.key, if_match=entry.etag) as reader:
-            while chunk := memoryview(reader.read(READ_CHUNK)):
-                self._stop.check()
-                for builder in builders:
-                    builder.update(chunk)
-        return any(builder.value() == wanted.value for builder in builders)
-
-
-class _MultipartEtag:
-    def __init__(self, part: int) -> None:
-        self._part = part
-        self._left = part
-        self._digest = hashlib.md5(usedforsecurity=False)
-        self._parts: list[bytes] = []
-
-    def update(self, chunk: memoryview) -> None:
-        while len(chunk):
-            piece = chunk[: self._left]
-            self._digest.update(piece)
-            self._left -= len(piece)
-            chunk = chunk[len(piece) :]
-            if not self._left:
-                self._close_part()
-
-    def _close_part(self) -> None:
-        self._parts.append(self._digest.digest())
-        self._digest = hashlib.md5(usedforsecurity=False)
-        self._left = self._part
-
-    def value(self) -> str:
-        if self._left != self._part:
-            self._close_part()
-        joined = hashlib.md5(b"".join(self._parts), usedforsecurity=False).hexdigest()
-        return f"{joined}-{len(self._parts)}"
+        return "both read", left == read_digest(destination, two, stop)
