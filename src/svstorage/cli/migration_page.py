@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svstorage.cli.units import human_size
+from svstorage.cli.units import human_size, human_time
 
 if TYPE_CHECKING:
     from svstorage.settings import Settings
     from svstorage.storage import Storage
-    from svstorage.transfer.report import Report
+    from svstorage.transfer.report import Report, Result
+
+# The platform keeps other things by these too: they go only where the new file says otherwise.
+_STAYS = frozenset(
+    {
+        "DATA_PATH",
+        "STORAGE_BUCKETS_PREFIX",
+        "STORAGE_JUPYTER_SYNC",
+        "JUPYTER_DOWNLOAD_FILES_BEFORE_START",
+        "STORAGE_JUPYTER_PATH",
+        "STORAGE_LINKS_FILE",
+    }
+)
+
+
+class Checked:
+    """Hears of every result and counts, by bucket, how each object was confirmed when it was
+    copied (``stored``) and found to be the same afterwards."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+
+    def __call__(self, result: Result) -> None:
+        if result.status != "done" or result.action not in ("check", "copy"):
+            return
+        if result.action == "copy":
+            how = "stored" if result.checksum is not None else ""
+        else:
+            reason = result.reason or ""
+            how = "extra" if reason == "extra" else "size" if "size" in reason else "checksum"
+        bucket = result.source.removeprefix("sv://").partition("/")[0]
+        self._counts.setdefault(bucket, Counter())[how] += 1
+
+    def of(self, bucket: str) -> Counter[str]:
+        """``stored`` (copies confirmed by checksum), then of the check ``checksum``, ``size``
+        and ``extra`` (only at the destination), of one bucket."""
+        return self._counts.get(bucket, Counter())
+
+    def record(self) -> dict[str, dict[str, int]]:
+        """All of it, for JSON."""
+        return {
+            bucket: {how: counts[how] for how in ("stored", "checksum", "size", "extra")}
+            for bucket, counts in self._counts.items()
+        }
 
 
 def changes(source: Settings, destination: Settings) -> list[dict[str, Any]]:
@@ -25,64 +69,105 @@ def changes(source: Settings, destination: Settings) -> list[dict[str, Any]]:
     found = []
     for variable in variables.known():
         name = variable.name
-        if not variable.keyword or name == "STORAGE_LINKS_FILE":
-            continue
         old, new = source.text(name), destination.text(name)
-        if old != new:
-            found.append(
-                {
-                    "name": name,
-                    "old": None if old is None else mask(name, old),
-                    "new": None if new is None else mask(name, new),
-                }
-            )
+        if not variable.keyword or old == new or (new is None and name in _STAYS):
+            continue
+        found.append(
+            {
+                "name": name,
+                "old": None if old is None else mask(name, old),
+                "new": None if new is None else mask(name, new),
+            }
+        )
     return found
 
 
-def lines(report: Report, source: Storage, destination: Storage, to_env: Path) -> Iterator[str]:
+def lines(
+    report: Report, source: Storage, destination: Storage, to_env: Path, checked: Checked
+) -> Iterator[str]:
     """The page, line by line."""
+    from_env = f" --from-env {source.settings.env_file}" if source.settings.env_file else ""
     copies = [part for part in (report.parts or (report,)) if part.operation != "check"]
     checks = [part for part in report.parts if part.operation == "check"]
-    yield ""
+    counters = report.counters
     if report.dry_run:
-        yield "Dry run: nothing was copied."
-        yield ""
+        yield f"Dry run: {counters.copied} objects would be copied; nothing was changed."
         return
+    yield ""
+    verdict = "Migration NOT complete" if report.exit_code else "Migration complete"
+    yield (
+        f"{verdict}: {counters.copied} objects ({human_size(counters.bytes_copied)}) copied "
+        f"in {human_time(report.seconds)}"
+    )
+    yield ""
     yield "What moved"
-    yield f"  from  {source.provider.name}  {source.config.location}"
-    yield f"  to    {destination.provider.name}  {destination.config.location}"
-    for part in copies:
-        counters = part.counters
-        bucket = part.source.rstrip("/").rpartition("/")[2]
-        yield (
-            f"  {bucket}: {counters.copied} copied ({human_size(counters.bytes_copied)}), "
-            f"{counters.skipped} already there, {counters.failed} failed"
-        )
+    yield f"  from  {source.provider.name:<6}  {source.config.location}"
+    yield f"  to    {destination.provider.name:<6}  {destination.config.location}"
+    yield from _table(copies)
     yield ""
     yield "What was checked"
     for part in checks:
-        counters = part.counters
-        bucket = part.source.rstrip("/").rpartition("/")[2]
-        verdict = "all the same" if part.exit_code == 0 else f"{counters.failed} DIFFER"
-        yield f"  {bucket}: {counters.listed} objects compared, {verdict}"
+        yield f"  {_bucket(part)}: {_verdict(part, checked.of(_bucket(part)))}"
     if not checks:
         yield "  nothing: the copy did not come to its end"
+    elif any(checked.of(_bucket(part))["size"] for part in checks):
+        yield "  Where one side tells no checksum, the sizes were compared. To read every byte:"
+        yield from (
+            f"    svstorage check --checksum{from_env} --to-env {to_env} "
+            f"sv://{_bucket(part)} sv://{_bucket(part)}"
+            for part in checks
+        )
     yield ""
     if report.exit_code:
-        yield "NOT COMPLETE: leave .env as it is. Run the same command again; it goes on."
+        yield "Leave .env as it is, and run the same command again: it goes on where it was."
+        yield "What failed or differs is named above, and in the file of --report."
         yield ""
         return
-    yield "What to change in .env"
+    yield "What to change in .env (first: cp .env .env.before)"
     yield from _diff(source.settings, destination.settings, to_env)
     yield ""
-    yield "Then restart the platform, and run the same command once more before or right"
-    yield "after: it copies only what changed in between."
+    yield "What to do now"
+    yield "  1. Stop the platform, so that nothing new is written to the old storage."
+    yield "  2. Run the same command once more: it copies only what changed meanwhile."
+    yield "  3. Change the lines above and start the platform."
     yield ""
     yield "How to go back"
-    yield "  The old storage was only read: put the old lines back and restart. Objects"
-    yield "  written to the new storage meanwhile come back with"
-    yield f"    svstorage migrate --from-env {to_env} --to-env <file with the old lines>"
+    yield "  The old storage was only read: put .env.before back and start the platform. What"
+    yield "  was written to the new storage meanwhile comes back with"
+    yield f"    svstorage migrate --from-env {to_env} --to-env .env.before"
     yield ""
+
+
+def _bucket(part: Report) -> str:
+    return part.source.rstrip("/").rpartition("/")[2]
+
+
+def _table(copies: list[Report]) -> Iterator[str]:
+    width = max(6, *(len(_bucket(part)) for part in copies))
+    yield f"  {'bucket':<{width}}  {'copied':>9}  {'size':>9}  {'there already':>13}  failed"
+    for part in copies:
+        counters = part.counters
+        yield (
+            f"  {_bucket(part):<{width}}  {counters.copied:>9}  "
+            f"{human_size(counters.bytes_copied):>9}  {counters.skipped:>13}  "
+            f"{counters.failed:>6}"
+        )
+
+
+def _verdict(part: Report, counts: Counter[str]) -> str:
+    same = counts["checksum"] + counts["size"]
+    noun = "object" if same == 1 else "objects"
+    how = [f"{counts[one]} by {one}" for one in ("checksum", "size") if counts[one]]
+    text = f"{same} {noun} the same" + (f" ({', '.join(how)})" if how else "")
+    if counts["stored"]:
+        text = f"{counts['stored']} confirmed by checksum as they were stored; then {text}"
+    if part.counters.failed:
+        text += f", {part.counters.failed} DIFFERENT OR MISSING"
+    if part.fatal or part.interrupted:
+        text += ", then the check broke off"
+    if counts["extra"]:
+        text += f"; {counts['extra']} only at the destination, left alone"
+    return text
 
 
 def _diff(source: Settings, destination: Settings, to_env: Path) -> Iterator[str]:

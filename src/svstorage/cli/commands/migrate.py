@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from svstorage.cli import migration_page, outcome, transfer_options, transferring
 from svstorage.cli.state import State, pass_state
+from svstorage.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from svstorage.storage import Storage
 
 
 @click.command(
@@ -50,17 +54,24 @@ def command(state: State, buckets: tuple[str, ...], **values: Any) -> int:
         state.connect(values["from_env"], file_only=True) if values["from_env"] else state.storage
     )
     destination = state.connect(values["to_env"], file_only=True)
-    migrate = partial(api.migrate, source=source, destination=destination, buckets=names or None)
-    report = transferring.run(state, values, migrate, tell_end=False)
+    names = names or _both(source)
+    checked = migration_page.Checked()
+    migrate = partial(api.migrate, source=source, destination=destination, buckets=names)
+    report = transferring.run(state, values, migrate, tell_end=False, also=checked)
     if state.json:
         record = outcome.report_record(report)
+        record["checked"] = checked.record()
         record["env_changes"] = migration_page.changes(source.settings, destination.settings)
         state.out.record(record)
         return report.exit_code
-    for part in report.parts or (report,):
-        state.out.note(f"{part.operation} {part.source} -> {part.destination}")
-        state.out.note(f"  {outcome.summary(part)}")
     outcome.tell_end(state.out, report, stats=bool(values["stats"]))
-    for line in migration_page.lines(report, source, destination, values["to_env"]):
+    for line in migration_page.lines(report, source, destination, values["to_env"], checked):
         state.out.line(line)
     return report.exit_code
+
+
+def _both(source: Storage) -> list[str]:
+    try:
+        return [source.public, source.private]
+    except SettingsError as error:
+        raise UsageError(f"{error}. Or name the buckets: --buckets NAME,NAME") from None
