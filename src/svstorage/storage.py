@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from svstorage.credentials.resolve import find_credentials
 from svstorage.errors import SettingsError
 from svstorage.plugins import Registry, plugins
 from svstorage.providers.base import ObjectStore, Provider
+from svstorage.providers.default import connected
 from svstorage.settings import Settings, variables
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Storage:
     @cached_property
     def store(self) -> ObjectStore:
         """The connected store with exact keys, for the engine and for careful programs."""
-        return cast("ObjectStore", self.provider.connect(self.config, self.credentials))
+        return connected(self.provider, self.config, self.credentials)
 
     @cached_property
     def fs(self) -> SvFileSystem:

@@ -1,6 +1,13 @@
 """Providers: each turns settings into a typed config and a config into a connected store.
 
-``base`` holds the protocols that a provider implements. The sub-packages ``local``, ``s3`` and
+`BaseProvider` is what a new provider derives from; ``base`` holds the protocols behind it, and
+``fsspec_store`` makes a store of any fsspec filesystem. The sub-packages ``local``, ``s3`` and
 ``azure`` are ordinary plugins, named only by their entry points in ``pyproject.toml``; nothing
 else in svstorage imports them.
 """
+
+from __future__ import annotations
+
+from svstorage.providers.default import BaseProvider
+
+__all__ = ["BaseProvider"]

@@ -1,9 +1,10 @@
 """What a provider is, and what a connected store can be asked.
 
-A plugin author implements `Provider` and, at the least, ``filesystem`` (any fsspec
-filesystem). With that alone the provider gets every command through `FsspecStore`. A provider
-that implements `ObjectStore` itself adds exact keys, ordered listings and checksums; one that
-adds `MultipartStore` gets resumable transfers; one that adds `NativeStore` gets the fast lane.
+A plugin author derives from `svstorage.providers.BaseProvider` and gives a ``name`` and
+``filesystem`` (any fsspec filesystem). With that alone the provider gets every command, through
+`FsspecStore`. A provider whose ``connect`` returns an `ObjectStore` of its own adds exact keys,
+ordered listings and checksums; one that adds `MultipartStore` gets resumable transfers; one that
+adds `NativeStore` gets the fast lane.
 
 All methods are synchronous and safe to call from many threads at once. Errors are those of
 `svstorage.errors`: `ObjectNotFound`, `AccessRefused`, `Throttled`, `ServiceError`,
@@ -248,6 +249,26 @@ class MultipartStore(Protocol):
 
     def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, str]]:
         """(key, upload id) of every unfinished upload."""
+        ...
+
+
+@runtime_checkable
+class CopiesAcross(Protocol):
+    """A store that can copy out of another one without the bytes passing through the engine."""
+
+    def copies_from(self, other: ObjectStore) -> bool: ...
+
+    def copy_from(
+        self,
+        other: Any,
+        source_bucket: str,
+        source: Entry,
+        bucket: str,
+        key: str,
+        *,
+        attributes: Attributes | None = None,
+    ) -> Stored:
+        """As `ObjectStore.copy`, where the source is a bucket of ``other``."""
         ...
 
 
