@@ -18,10 +18,10 @@ from svstorage.errors import BucketNotFound, ObjectExists, StorageError, UsageEr
 from svstorage.plugins import Registry, plugins
 from svstorage.storage import Storage, connect
 from svstorage.strategies.base import End, Pair
-from svstorage.transfer.checking import Checker, CheckPlanner
+from svstorage.transfer.checking import Checker, CheckPlanner, ObjectsCheckPlanner
 from svstorage.transfer.files_plan import FilesPlanner
 from svstorage.transfer.filters import build_filter
-from svstorage.transfer.legs import Leg, Tree, copy_legs, sync_pair
+from svstorage.transfer.legs import Leg, Tree, copy_legs, source_end, sync_pair
 from svstorage.transfer.options import OnExists, TransferOptions
 from svstorage.transfer.report import Counters, Progress, Report, Result
 from svstorage.transfer.reporter import ReportFile
@@ -252,6 +252,28 @@ class _Session:
 
     def check_tree(self, pair: Pair, *, extra_differs: bool = True) -> Report:
         options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
+        return self._check(pair, options, CheckPlanner, extra_differs=extra_differs)
+
+    def check_objects(self, one: Place, two: Place) -> Report:
+        """One object against another; a folder as the second means the one of the same name."""
+        key = two.folder + one.name if two.is_folder_form or not two.key else two.key
+        if two.key and not two.is_folder_form and two.head() is None and two.is_folder():
+            key = two.folder + one.name
+        pair = Pair(
+            source_end(one, one.key),
+            End(two.store, two.bucket, key, location=two.text, base=two.base),
+        )
+        options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
+        return self._check(pair, options, ObjectsCheckPlanner)
+
+    def _check(
+        self,
+        pair: Pair,
+        options: TransferOptions,
+        planner: type[CheckPlanner],
+        *,
+        extra_differs: bool = True,
+    ) -> Report:
         run = Run(
             "check",
             pair,
@@ -262,7 +284,7 @@ class _Session:
             keep_journal=False,
         )
         return run.execute(
-            lambda run, _deletions: CheckPlanner(
+            lambda run, _deletions: planner(
                 pair,
                 why_excluded=build_filter(options),
                 counters=run.ledger.planned,
@@ -271,14 +293,9 @@ class _Session:
                 compare_checksums=options.verify == "checksum",
                 read_back=options.read_back,
                 extra_differs=extra_differs,
+                stop=run.stop,
             ),
             Checker(self._hooks.stop, read_back=options.read_back),
-        )
-
-    def check_objects(self, one: Place, two: Place) -> Report:
-        raise UsageError(
-            f"{one.text}: is an object; check compares folders. "
-            "To look at one object on each side: svstorage stat"
         )
 
     def migrate_bucket(self, source: Storage, destination: Storage, name: str) -> list[Report]:

@@ -256,7 +256,7 @@ class MultipartStore(Protocol):
 class CopiesAcross(Protocol):
     """A store that can copy out of another one without the bytes passing through the engine."""
 
-    def copies_from(self, other: ObjectStore) -> bool: ...
+    def copies_from(self, other: Any) -> bool: ...
 
     def copy_from(
         self,

@@ -82,7 +82,9 @@ class PartLog(Protocol):
 
     def begin(self, upload_id: str, part_size: int) -> None: ...
 
-    def finished(self, part: Part) -> None: ...
+    def finished(self, part: Part) -> None:
+        """``part.checksum`` is the digest of the bytes sent, where it is known."""
+        ...
 
     def forget(self) -> None: ...
 
@@ -121,8 +123,12 @@ class Context:
     parts: PartLog = field(default_factory=NoPartLog)
     progress: Callable[[int], None] = _no_progress
     """Call with each count of bytes moved, as they move; also slows down for ``--bwlimit``."""
+    resumed: Callable[[int], None] = _no_progress
+    """Call with the bytes that an earlier try had moved already."""
     check_stop: Callable[[], None] = _never
     """Call between chunks: raises `Interrupted` when the run is ending."""
+    throttled: Callable[[], None] = _never
+    """Call when the service asks to slow down, and the try is made again within the strategy."""
     part_threads: int = 4
     """How many parts of one object may move at once."""
 

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Checksum
 from svstorage.providers.base import Chunk, ObjectReader
+from svstorage.strategies.digest import PartsDigest
 
 
 class HashingBody:
     """Wraps a reader: counts and hashes what goes through, and calls back for progress.
 
     At the end of the bytes a wrong length, or a digest that differs from ``expected``, is raised
-    before the store has a chance to publish the object.
+    before the store has a chance to publish the object. An ``expected`` ETag of parts can be
+    compared where ``part`` is their size.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class HashingBody:
         size: int,
         name: str,
         expected: Checksum | None = None,
+        part: int | None = None,
         hashed: bool = True,
         progress: Callable[[int], None],
         check_stop: Callable[[], None],
@@ -31,8 +34,13 @@ class HashingBody:
         self._reader = reader
         self._size = size
         self._name = name
-        self._expected = expected if expected and expected.algorithm == "md5" else None
         self._digest = hashlib.md5(usedforsecurity=False) if hashed else None
+        self._expected = self._by_parts = None
+        if hashed and expected is not None:
+            if expected.algorithm == "md5":
+                self._expected = expected
+            elif expected.algorithm == "etag-multipart" and part is not None:
+                self._expected, self._by_parts = expected, PartsDigest(part)
         self._progress = progress
         self._check_stop = check_stop
         self.count = 0
@@ -45,6 +53,8 @@ class HashingBody:
             self.count += length
             if self._digest is not None:
                 self._digest.update(chunk)
+            if self._by_parts is not None:
+                self._by_parts.update(chunk)
             self._progress(length)
         if self.count > self._size or (not length and size != 0 and self.count < self._size):
             raise ObjectChanged(
@@ -52,7 +62,8 @@ class HashingBody:
                 "it changed while it was copied"
             )
         if self.count == self._size and self._expected is not None:
-            if self.checksum != self._expected:
+            found = self._by_parts.checksum() if self._by_parts is not None else self.checksum
+            if found != self._expected:
                 raise ChecksumMismatch(
                     f"{self._name}: the bytes that arrived are not those announced (MD5)"
                 )
@@ -61,4 +72,5 @@ class HashingBody:
 
     @property
     def checksum(self) -> Checksum | None:
+        """MD5 of what went through."""
         return Checksum("md5", self._digest.hexdigest()) if self._digest is not None else None

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import random
+import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import cast
 
 from svstorage.addresses import display
-from svstorage.errors import ChecksumMismatch, ObjectNotFound
-from svstorage.model import Checksum, Part
+from svstorage.errors import (
+    ChecksumMismatch,
+    ConnectionFailed,
+    NotSupported,
+    ObjectChanged,
+    ObjectNotFound,
+    ServiceError,
+    StorageError,
+    Throttled,
+)
+from svstorage.model import Checksum, Part, PartLimits, Stored
 from svstorage.providers.base import MultipartStore
 from svstorage.strategies.attributes import carried
 from svstorage.strategies.base import Confirmed, Context, Job
+from svstorage.strategies.digest import joined, told_part
 from svstorage.strategies.hashing import HashingBody
-from svstorage.strategies.part_plan import PARTS_THRESHOLD, part_ranges, part_size
+from svstorage.strategies.part_plan import MIB, PARTS_THRESHOLD, part_ranges, part_size
+
+PART_TRIES = 4
+LONGEST_WAIT = 10.0
+LARGEST_PART = 128 * MIB
 
 
 class PartsStrategy:
@@ -44,42 +61,87 @@ class _PartsCopy:
         self.digests: dict[int, bytes] = {}
         self.moved = 0
         self.count = 0
+        self.hashed = context.verify == "checksum"
+        self.source_part = told_part(self.source, job.entry) if self.hashed else None
 
     def run(self) -> Confirmed:
+        entry = self.job.entry
         upload_id, part, finished = self._resume() or self._begin()
         done = {p.number: p for p in finished}
-        ranges = part_ranges(self.job.entry.size, part)
+        ranges = part_ranges(entry.size, part)
         self.count = len(ranges)
         missing = [r for r in ranges if r[0] not in done]
         for known in finished:
-            self.context.progress(known.size)
+            self.context.resumed(known.size)
             if known.checksum is not None and known.checksum.algorithm == "md5":
                 self.digests[known.number] = bytes.fromhex(known.checksum.value)
         self._carry_all(upload_id, missing, done)
-        parts = [done[number] for number in sorted(done)]
-        stored = self.multipart.complete_upload(
-            self.destination.bucket, self.job.destination_key, upload_id, parts
-        )
+        sent = self._sent()
+        if sent is not None and part == self.source_part and sent != entry.checksum:
+            # The parts are cut as the source's own were, so that their ETags must be equal.
+            # Which part is the bad one cannot be told: none of them is used again.
+            self.context.parts.forget()
+            self._drop(upload_id)
+            raise ChecksumMismatch(
+                f"{display(entry.key)}: the bytes that arrived are not those announced (ETag)"
+            )
+        stored = self._complete(upload_id, [done[number] for number in sorted(done)], sent)
         self.context.parts.forget()
-        return Confirmed(stored, sent=self._sent(), source=self.job.entry, bytes_sent=self.moved)
+        return Confirmed(stored, sent=sent, source=entry, bytes_sent=self.moved)
+
+    def _complete(self, upload_id: str, parts: list[Part], sent: Checksum | None) -> Stored:
+        bucket, key = self.destination.bucket, self.job.destination_key
+        try:
+            return self.multipart.complete_upload(bucket, key, upload_id, parts)
+        except (ServiceError, ConnectionFailed):
+            # The answer was lost: perhaps the object is there. Only its ETag could prove it.
+            if sent is None:
+                raise
+            try:
+                there = self.destination.store.head(bucket, key).entry
+            except ObjectNotFound:
+                there = None
+            if there is None or there.checksum != sent or there.size != self.job.entry.size:
+                raise
+            return Stored(there.size, there.etag, there.checksum, there.modified_ns)
+
+    def _drop(self, upload_id: str) -> None:
+        with contextlib.suppress(StorageError, OSError):
+            self.multipart.abort_upload(
+                self.destination.bucket, self.job.destination_key, upload_id
+            )
 
     def _begin(self) -> tuple[str, int, list[Part]]:
         capabilities = self.destination.store.capabilities
-        assert capabilities.parts is not None
-        size = part_size(self.job.entry.size, capabilities.parts)
-        info = self.source.store.head(self.source.bucket, self.job.entry.key)
+        entry = self.job.entry
+        size = self._part_size(capabilities.parts)
+        info = self.source.store.head(self.source.bucket, entry.key)
+        if entry.etag is not None and info.entry.etag != entry.etag:
+            raise ObjectChanged(f"{display(entry.key)}: it changed before it was copied")
         attributes, modified_ns = carried(
             info, self.source.store.capabilities, capabilities, tags=self.context.tags
         )
         upload_id = self.multipart.start_upload(
             self.destination.bucket,
             self.job.destination_key,
-            size=self.job.entry.size,
+            size=entry.size,
             attributes=attributes,
             modified_ns=modified_ns,
         )
         self.context.parts.begin(upload_id, size)
         return upload_id, size, []
+
+    def _part_size(self, limits: PartLimits | None) -> int:
+        """As the source was cut, where the destination allows: then the ETag proves the bytes."""
+        size = self.job.entry.size
+        if limits is None:
+            raise NotSupported("the destination has no uploads in parts")
+        own = part_size(size, limits)
+        theirs = self.source_part
+        # Of very large parts only few could move at once, and each failure would cost much.
+        if theirs is None or not limits.min_part <= theirs <= min(limits.max_part, LARGEST_PART):
+            return own
+        return theirs if -(-size // theirs) <= limits.max_parts else own
 
     def _resume(self) -> tuple[str, int, list[Part]] | None:
         """The upload of an earlier run, with the parts that journal and service agree on."""
@@ -95,11 +157,13 @@ class _PartsCopy:
             self.context.parts.forget()
             return None
         by_number = {p.number: p for p in held}
+        lengths = {number: length for number, _, length in part_ranges(self.job.entry.size, part)}
         agreed = [
-            other
+            p
             for p in journalled
             if (other := by_number.get(p.number)) is not None
             and (other.size, other.etag) == (p.size, p.etag)
+            and lengths.get(p.number) == p.size
         ]
         return upload_id, part, agreed
 
@@ -127,45 +191,74 @@ class _PartsCopy:
                 future.result()
 
     def _carry_part(self, upload_id: str, number: int, offset: int, length: int) -> Part:
+        """One part, with tries of its own: of ten thousand parts some always fail."""
+        for attempt in range(1, PART_TRIES):
+            try:
+                return self._carry_part_once(upload_id, number, offset, length)
+            except (ServiceError, ConnectionFailed, Throttled, ChecksumMismatch) as error:
+                self._pause(attempt, error)
+        return self._carry_part_once(upload_id, number, offset, length)
+
+    def _pause(self, attempt: int, error: Exception) -> None:
+        """Full jitter, as between the tries of whole objects; ends at once on a stop."""
+        left = random.uniform(0, min(0.5 * 2**attempt, LONGEST_WAIT))  # noqa: S311
+        if isinstance(error, Throttled):
+            self.context.throttled()
+            left = min(max(left, error.retry_after or 0), LONGEST_WAIT)
+        while left > 0:
+            self.context.check_stop()
+            time.sleep(min(left, 0.1))
+            left -= 0.1
+
+    def _carry_part_once(self, upload_id: str, number: int, offset: int, length: int) -> Part:
         entry = self.job.entry
         self.context.check_stop()
-        with self.source.store.read(
-            self.source.bucket, entry.key, start=offset, length=length, if_match=entry.etag
-        ) as reader:
-            body = HashingBody(
-                reader,
-                size=length,
-                name=f"{display(entry.key)} (part {number})",
-                hashed=self.context.verify == "checksum",
-                progress=self.context.progress,
-                check_stop=self.context.check_stop,
-            )
-            part = self.multipart.put_part(
-                self.destination.bucket,
-                self.job.destination_key,
-                upload_id,
-                number=number,
-                offset=offset,
-                size=length,
-                body=body,
-            )
-        self.moved += length
-        sent = body.checksum
-        if sent is not None:
+        moved = 0
+
+        def progress(count: int) -> None:
+            nonlocal moved
+            moved += count
+            self.context.progress(count)
+
+        try:
+            with self.source.store.read(
+                self.source.bucket, entry.key, start=offset, length=length, if_match=entry.etag
+            ) as reader:
+                body = HashingBody(
+                    reader,
+                    size=length,
+                    name=f"{display(entry.key)} (part {number})",
+                    hashed=self.hashed,
+                    progress=progress,
+                    check_stop=self.context.check_stop,
+                )
+                part = self.multipart.put_part(
+                    self.destination.bucket,
+                    self.job.destination_key,
+                    upload_id,
+                    number=number,
+                    offset=offset,
+                    size=length,
+                    body=body,
+                )
+            sent = body.checksum
             told = part.checksum
-            if told is not None and told.algorithm == sent.algorithm and told != sent:
+            if sent and told and told.algorithm == sent.algorithm and told != sent:
                 raise ChecksumMismatch(
                     f"{display(entry.key)}: part {number} arrived with other bytes (MD5)"
                 )
+        except BaseException:
+            self.context.progress(-moved)
+            raise
+        self.moved += length
+        if sent is not None:
             self.digests[number] = bytes.fromhex(sent.value)
+            part = replace(part, checksum=sent)
         self.context.parts.finished(part)
         return part
 
     def _sent(self) -> Checksum | None:
-        """S3's rule for the ETag of a multipart object: the MD5 of its parts' MD5s, and their
-        count. None where the digest of a part is not known."""
+        """What S3's ETag of the object must be; None where the digest of a part is not known."""
         if not self.digests or sorted(self.digests) != list(range(1, self.count + 1)):
             return None
-        joined = b"".join(self.digests[number] for number in sorted(self.digests))
-        digest = hashlib.md5(joined, usedforsecurity=False).hexdigest()
-        return Checksum("etag-multipart", f"{digest}-{self.count}")
+        return joined([self.digests[number] for number in sorted(self.digests)])

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from svstorage.strategies.base import Confirmed, Context, Job
+from svstorage.providers.base import CopiesAcross
+from svstorage.strategies.base import Confirmed, Context, Job, Pair
 
 
 class ServerSideStrategy:
+    """Asks the service (or the kernel) to copy."""
+
     name = "server-side"
     summary = "a copy made by the service itself (on a local disk: reflink or copy_file_range)"
 
     def can_carry(self, job: Job) -> float | None:
         pair = job.pair
-        if not pair.same_service or not pair.destination.store.capabilities.server_side_copy:
-            return None
-        return 1.0
+        if pair.same_service:
+            return 1.0 if pair.destination.store.capabilities.server_side_copy else None
+        return 1.0 if _across(pair) is not None else None
 
     def carry(self, job: Job, context: Context) -> Confirmed:
         source, destination = job.pair.source, job.pair.destination
         context.check_stop()
-        stored = destination.store.copy(
-            source.bucket, job.entry, destination.bucket, job.destination_key
-        )
+        # Without attributes, those of the source stay: the time it records among them.
+        across = None if job.pair.same_service else _across(job.pair)
+        if across is not None:
+            stored = across.copy_from(
+                source.store, source.bucket, job.entry, destination.bucket, job.destination_key
+            )
+        else:
+            stored = destination.store.copy(
+                source.bucket, job.entry, destination.bucket, job.destination_key
+            )
         context.progress(job.entry.size)
         return Confirmed(stored, sent=None, source=job.entry)
+
+
+def _across(pair: Pair) -> CopiesAcross | None:
+    store = pair.destination.store
+    if isinstance(store, CopiesAcross) and store.copies_from(pair.source.store):
+        return store
+    return None

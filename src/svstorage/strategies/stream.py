@@ -5,6 +5,7 @@ from __future__ import annotations
 from svstorage.addresses import display
 from svstorage.strategies.attributes import carried
 from svstorage.strategies.base import Confirmed, Context, Job
+from svstorage.strategies.digest import told_part
 from svstorage.strategies.hashing import HashingBody
 
 
@@ -21,6 +22,7 @@ class StreamStrategy:
     def carry(self, job: Job, context: Context) -> Confirmed:
         source, destination = job.pair.source, job.pair.destination
         entry = job.entry
+        part = told_part(source, entry) if context.verify == "checksum" else None
         with source.store.read(source.bucket, entry.key, if_match=entry.etag) as reader:
             attributes, modified_ns = carried(
                 reader.info,
@@ -33,6 +35,7 @@ class StreamStrategy:
                 size=entry.size,
                 name=display(entry.key),
                 expected=entry.checksum,
+                part=part,
                 hashed=context.verify == "checksum",
                 progress=context.progress,
                 check_stop=context.check_stop,

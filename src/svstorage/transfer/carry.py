@@ -32,6 +32,7 @@ from svstorage.transfer.journal import version_of
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.part_log import MemoryPartLog, RunPartLog
 from svstorage.transfer.report import Action, Result, Status
+from svstorage.transfer.retry import PASSING
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.verify import confirm
 
@@ -155,8 +156,10 @@ class Carrier:
             verify=self._options.verify,
             tags=self._options.tags,
             parts=self._parts_of(attempt),
-            progress=self._progress_for(attempt),
+            progress=self._progress_for(attempt, self._limit),
+            resumed=self._progress_for(attempt, None),
             check_stop=self._stop.check,
+            throttled=self._throttled,
         )
         if self._options.on_exists == "error" and attempt.work.existing is not None:
             raise ObjectExists(f"{display(job.destination_key)}: is there already")
@@ -223,13 +226,15 @@ class Carrier:
             reraise=True,
         )(try_once)
 
-    def _progress_for(self, attempt: _Attempt) -> Callable[[int], None]:
-        limit, stop, moved = self._limit, self._stop, self._moved
+    def _progress_for(
+        self, attempt: _Attempt, limit: BandwidthLimit | None
+    ) -> Callable[[int], None]:
+        stop, moved = self._stop, self._moved
 
         def progress(count: int) -> None:
             attempt.moved += count
             moved(count)
-            if limit is not None:
+            if limit is not None and count > 0:
                 limit.wait(count, stop)
 
         return progress
@@ -315,6 +320,8 @@ class _Attempt:
             raise ObjectNotFound(
                 f"{display(self.job.entry.key)}: it vanished while it was copied"
             ) from None
+        except PASSING:
+            return  # the next try will fail as this one did, and look again
         if version_of(entry) != version_of(self.job.entry):
             self.forget_parts()
         self.job = replace(self.job, entry=entry)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from svstorage.errors import Interrupted, StorageError
-from svstorage.model import Checksum, Entry
+from svstorage.errors import Interrupted, ObjectNotFound, StorageError
+from svstorage.model import Entry
 from svstorage.strategies.base import Job, Pair
 from svstorage.transfer.carry import Outcome, Work, describe
 from svstorage.transfer.compare import comparable, read_and_compare, read_digest
@@ -15,7 +15,12 @@ from svstorage.transfer.filters import Filter
 from svstorage.transfer.listing import ReadAhead, listed
 from svstorage.transfer.merge import SideProblem, merge
 from svstorage.transfer.report import Counters, Result
+from svstorage.transfer.retry import retrying
 from svstorage.transfer.stop import StopToken
+
+# The `Result.error_kind` of two objects that were compared and are not the same.
+DIFFERENCE = "Difference"
+
 
 class CheckPlanner:
     """Finds what differs by the listings alone; yields as work only what must be read."""
@@ -30,9 +35,11 @@ class CheckPlanner:
         tell_all: bool,
         compare_checksums: bool,
         read_back: bool,
+        stop: StopToken,
         extra_differs: bool = True,
     ) -> None:
         self.pair = pair
+        self._stop = stop
         self._extra_differs = extra_differs
         self.trust = Trust()
         self._why_excluded = why_excluded
@@ -45,8 +52,8 @@ class CheckPlanner:
         self._markers_fold = not all(c.holds_folder_markers for c in capabilities)
 
     def works(self) -> Iterator[Work]:
-        source = ReadAhead(lambda: listed(self.pair.source), "list-source")
-        destination = ReadAhead(lambda: listed(self.pair.destination), "list-dest")
+        source = ReadAhead(lambda: listed(self.pair.source, stop=self._stop), "list-source")
+        destination = ReadAhead(lambda: listed(self.pair.destination, stop=self._stop), "list-dest")
         try:
             for both in merge(
                 source,
@@ -74,8 +81,11 @@ class CheckPlanner:
             self._counters.skipped += 1
             return
         self._counters.failed += 1
-        prefix = self.pair.source.prefix if found.side == "source" else ""
-        self._say(problem.key[len(prefix) :], entry, "unreadable", problem.reason)
+        end = self.pair.source if found.side == "source" else self.pair.destination
+        key = problem.key[len(end.prefix) :]
+        self._tell(
+            check_result(self.pair, key, entry, "unreadable", problem.reason, kind="Problem")
+        )
 
     def _compare(self, key: str, source: Entry | None, destination: Entry | None) -> Work | None:
         entry = source or destination
@@ -133,23 +143,45 @@ def check_result(
     reason: str,
     error: str | None,
     *,
-    checksum: Checksum | None = None,
+    kind: str = DIFFERENCE,
+    destination: str | None = None,
     seconds: float = 0.0,
 ) -> Result:
-    """What was found of one object; ``error`` says how it differs, None that it does not."""
+    """What was found of one object; ``error`` says how it differs, None that it does not.
+
+    ``kind`` is `DIFFERENCE`, or the name of the error that kept the two from being compared.
+    """
     return Result(
         action="check",
         status="failed" if error else "done",
         key=key,
         source=pair.source.url(pair.source.prefix + key),
-        destination=pair.destination.url(pair.destination.prefix + key),
+        destination=pair.destination.url(
+            pair.destination.prefix + key if destination is None else destination
+        ),
         size=entry.size,
-        checksum=checksum,
         seconds=seconds,
         reason=reason,
         error=error,
-        error_kind="Difference" if error else None,
+        error_kind=kind if error else None,
     )
+
+
+class ObjectsCheckPlanner(CheckPlanner):
+    """One object on each side, whatever their names."""
+
+    def works(self) -> Iterator[Work]:
+        source, destination = self.pair.source, self.pair.destination
+        entries: list[Entry | None] = []
+        for end in (source, destination):
+            try:
+                entries.append(end.store.head(end.bucket, end.prefix).entry)
+            except ObjectNotFound:
+                entries.append(None)
+        work = self._compare("", *entries)
+        if work is not None:
+            yield work
+        self.trust.source_complete = self.trust.destination_complete = True
 
 
 class Checker:
@@ -165,7 +197,7 @@ class Checker:
         destination = work.existing or source
         caught: Exception | None = None
         try:
-            how, same = self._compare(pair, source, destination)
+            how, same = retrying(lambda: self._compare(pair, source, destination), self._stop)
             error = None if same else "the contents differ (checksum)"
             reason = f"same ({how})" if same else "checksum"
         except Interrupted:
@@ -173,7 +205,16 @@ class Checker:
         except (StorageError, OSError) as problem:
             caught, reason, error = problem, "unreadable", describe(problem)
         seconds = round(time.monotonic() - started, 6)
-        result = check_result(pair, work.key, source, reason, error, seconds=seconds)
+        result = check_result(
+            pair,
+            work.key,
+            source,
+            reason,
+            error,
+            kind=type(caught).__name__ if caught else DIFFERENCE,
+            destination=work.job.destination_key,
+            seconds=seconds,
+        )
         return Outcome(result, source, None, caught)
 
     def _compare(self, pair: Pair, source: Entry, destination: Entry) -> tuple[str, bool]:
@@ -186,19 +227,15 @@ class Checker:
         if not self._read_back:
             return "size", one.size == two.size
         stop = self._stop.check
-        source, destination = pair.source, pair.destination
-        for end, entry, other_end, other in (
-            (source, one, destination, two),
-            (destination, two, source, one),
-        ):
-            if end.store.capabilities.is_local and other.checksum is not None:
-                same = read_and_compare(end, entry, other_end, other, stop)
-                if same is not None:
-                    return "checksum, read", same
-        # One side's digest saves reading the other.
-        if one.checksum is not None and one.checksum.algorithm == "md5":
-            return "checksum, read", read_digest(destination, two, stop) == one.checksum
-        left = read_digest(source, one, stop)
-        if two.checksum is not None and two.checksum.algorithm == "md5":
-            return "checksum, read", left == two.checksum
-        return "both read", left == read_digest(destination, two, stop)
+        sides = [
+            (pair.source, one, pair.destination, two),
+            (pair.destination, two, pair.source, one),
+        ]
+        # One side's digest saves reading it; of two that must do, the local one is read.
+        sides.sort(key=lambda side: not side[0].store.capabilities.is_local)
+        for end, entry, other_end, other in sides:
+            same = read_and_compare(end, entry, other_end, other, stop)
+            if same is not None:
+                return "checksum, read", same
+        left = read_digest(pair.source, one, stop)
+        return "both read", left == read_digest(pair.destination, two, stop)

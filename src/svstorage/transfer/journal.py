@@ -26,11 +26,11 @@ from typing import Any
 
 from svstorage.addresses import display
 from svstorage.errors import StorageError, UsageError
-from svstorage.model import Entry, Part, Stored, key_order
+from svstorage.model import Checksum, Entry, Part, Stored, key_order
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COMMIT_SECONDS = 1.0
 COMMIT_ROWS = 5_000
 
@@ -41,7 +41,7 @@ CREATE TABLE upload (
     key BLOB PRIMARY KEY, source BLOB, destination_key TEXT, upload_id TEXT, part_size INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE part (
-    key BLOB, number INTEGER, size INTEGER, etag TEXT, position INTEGER,
+    key BLOB, number INTEGER, size INTEGER, etag TEXT, position INTEGER, md5 TEXT,
     PRIMARY KEY (key, number)
 ) WITHOUT ROWID;
 """
@@ -200,9 +200,10 @@ class Journal:
             if row is None or row[0] != version_of(source):
                 return None
             parts = [
-                Part(number, size, etag, position)
-                for number, size, etag, position in self._db.execute(
-                    "SELECT number, size, etag, position FROM part WHERE key=? ORDER BY number",
+                Part(number, size, etag, position, Checksum("md5", md5) if md5 else None)
+                for number, size, etag, position, md5 in self._db.execute(
+                    "SELECT number, size, etag, position, md5 FROM part"
+                    " WHERE key=? ORDER BY number",
                     (key_order(key),),
                 )
             ]
@@ -220,10 +221,12 @@ class Journal:
             self._db.commit()
 
     def part_finished(self, key: str, part: Part) -> None:
+        checksum = part.checksum
+        md5 = checksum.value if checksum and checksum.algorithm == "md5" else None
         with self._lock:
             self._db.execute(
-                "INSERT OR REPLACE INTO part VALUES (?,?,?,?,?)",
-                (key_order(key), part.number, part.size, part.etag, part.offset),
+                "INSERT OR REPLACE INTO part VALUES (?,?,?,?,?,?)",
+                (key_order(key), part.number, part.size, part.etag, part.offset, md5),
             )
             self._db.commit()
 

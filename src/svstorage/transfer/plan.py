@@ -69,6 +69,7 @@ class TreePlanner:
         self._rows = JournalRows(journal) if journal is not None and journal.had_rows else None
         capabilities = (pair.source.store.capabilities, pair.destination.store.capabilities)
         self._both_remote = not any(c.is_local for c in capabilities)
+        self._same_service = pair.same_service
         self._markers_fold = not all(c.holds_folder_markers for c in capabilities)
 
     @property
@@ -146,7 +147,12 @@ class TreePlanner:
             self._skip(both.key, entry, "exists")
             return None
         if self._on_exists == "changed":
-            verdict = compare(entry, existing, both_remote=self._both_remote)
+            verdict = compare(
+                entry,
+                existing,
+                both_remote=self._both_remote,
+                same_clock=self._same_service,
+            )
             if verdict is Verdict.SAME:
                 self._skip(both.key, entry, "unchanged")
                 return None

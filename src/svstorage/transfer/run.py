@@ -71,7 +71,7 @@ class Run:
             max_errors=options.max_errors, on_result=hooks.on_result, report=hooks.report
         )
         # Stops with the caller's token, and also when the run gives up by itself.
-        self._stop = hooks.stop.child()
+        self.stop = hooks.stop.child()
         self._keep_journal = keep_journal
         self._strategies = _strategies(registry, options.strategy)
         self._engine = _engine(registry, options.engine)
@@ -146,7 +146,7 @@ class Run:
             tell=self.ledger.tell,
             tell_all=self.ledger.tells_all,
             deletions=deletions,
-            stop=self._stop,
+            stop=self.stop,
         )
 
     # -- carrying ----------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Run:
         carrier = carrier or Carrier(
             self._strategies,
             self.options,
-            stop=self._stop,
+            stop=self.stop,
             part_log=self._part_log_for(self._journal) if self._journal is not None else None,
             moved=self._meter.moved,
             throttled=self._concurrency.slow_down,
@@ -167,7 +167,7 @@ class Run:
             self._planning_done = True
 
         groups = self._engine.outcomes(
-            works(), carrier, concurrency=self._concurrency, stop=self._stop
+            works(), carrier, concurrency=self._concurrency, stop=self.stop
         )
         try:
             for group in groups:
@@ -187,7 +187,7 @@ class Run:
             ledger.give_up(describe(error), 1)
         finally:
             # Nobody waits for a further try once the run has ended.
-            self._stop.stop()
+            self.stop.stop()
             close = getattr(groups, "close", None)
             if close is not None:
                 close()

@@ -134,6 +134,9 @@ class LocalStore(Buckets, Reading, Uploads, Deleting):
     ) -> Stored:
         return self.copy_from(self, source_bucket, source, bucket, key, attributes=attributes)
 
+    def copies_from(self, other: object) -> bool:
+        return isinstance(other, LocalStore)
+
     def copy_from(
         self,
         other: LocalStore,
