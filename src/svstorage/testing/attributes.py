@@ -37,23 +37,27 @@ def _known(attributes: Attributes) -> Attributes:
 class AttributesContract:
     """Only for stores that claim ``holds_metadata``; tags for those that claim them."""
 
-    @pytest.fixture(autouse=True)
-    def _claims_metadata(self, subject: Subject) -> None:
+    # Named by each test: an autouse fixture would hold for all classes of a `ProviderContract`.
+    @pytest.fixture
+    def claims_metadata(self, subject: Subject) -> None:
         if not subject.store.capabilities.holds_metadata:
             pytest.skip("this store holds no metadata")
 
+    @pytest.mark.usefixtures("claims_metadata")
     def test_head_and_read_tell_all(self, subject: Subject) -> None:
         subject.put("o", b"x", FULL)
         assert _known(subject.store.head(subject.bucket, "o").attributes) == FULL
         with subject.store.read(subject.bucket, "o") as reader:
             assert _known(reader.info.attributes) == FULL
 
+    @pytest.mark.usefixtures("claims_metadata")
     def test_encoded_content_stays_as_stored(self, subject: Subject) -> None:
         """``Content-Encoding: gzip`` is a word about the bytes, not an order to unpack them."""
         raw = b"\x1f\x8b not really gzip"
         subject.put("o", raw, Attributes(content_encoding="gzip"))
         assert subject.get("o") == raw
 
+    @pytest.mark.usefixtures("claims_metadata")
     @pytest.mark.parametrize("name", VALUES)
     def test_metadata_values(self, subject: Subject, name: str) -> None:
         value = VALUES[name]
@@ -61,6 +65,7 @@ class AttributesContract:
         kept = subject.store.head(subject.bucket, "o").attributes.metadata
         assert dict(kept) == {"field": value}
 
+    @pytest.mark.usefixtures("claims_metadata")
     def test_no_attributes(self, subject: Subject) -> None:
         subject.put("o", b"x")
         kept = subject.store.head(subject.bucket, "o").attributes
@@ -68,6 +73,7 @@ class AttributesContract:
         assert kept.content_encoding is None
         assert kept.cache_control is None
 
+    @pytest.mark.usefixtures("claims_metadata")
     def test_overwriting_replaces_all(self, subject: Subject) -> None:
         subject.put("o", b"x", FULL)
         subject.put("o", b"y", Attributes(metadata={"only": "this"}))
@@ -76,6 +82,7 @@ class AttributesContract:
         assert kept.content_language is None
         assert kept.cache_control is None
 
+    @pytest.mark.usefixtures("claims_metadata")
     def test_tags(self, subject: Subject) -> None:
         if not subject.store.capabilities.holds_tags:
             pytest.skip("this store holds no tags")
