@@ -66,7 +66,7 @@ def copy(
         ObjectNotFound: a source does not exist.
         ConnectionFailed, AccessRefused: a storage cannot be used.
 
-    Example:
+    Examples:
         >>> report = copy("data/", "sv://acme-public/data/", recursive=True)  # doctest: +SKIP
         >>> report.ok, report.counters.copied  # doctest: +SKIP
         (True, 120)

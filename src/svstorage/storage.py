@@ -141,7 +141,7 @@ def connect(
         CredentialsError: no credentials could be had.
         PluginError: no provider of that name is installed.
 
-    Example:
+    Examples:
         >>> storage = connect(provider="http", data_path="/srv/data")  # doctest: +SKIP
         >>> storage.buckets()  # doctest: +SKIP
         ['acme-private', 'acme-public']
