@@ -53,7 +53,8 @@ class Account:
         if problem is None and keys.has_empty_segment(key) and self._traits().folders:
             problem = "the account has a hierarchical namespace, whose folders have no empty names"
         if problem is not None:
-            raise KeyNotSupported(f"Azure cannot hold the key {key!r}: {problem}")
+            name = repr(key) if len(key) <= 300 else f"{key[:300]!r}… ({len(key)} characters)"
+            raise KeyNotSupported(f"Azure cannot hold the key {name}: {problem}")
 
     def _headers(self, target: Target, attributes: Attributes | None) -> dict[str, str]:
         try:

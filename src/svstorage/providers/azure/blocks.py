@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 import re
 import secrets
 import threading
@@ -27,7 +28,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
-from svstorage.errors import ObjectChanged, ObjectNotFound, ServiceError, UsageError
+from svstorage.errors import AccessRefused, ObjectChanged, ObjectNotFound, ServiceError, UsageError
 from svstorage.model import Attributes, Checksum, Entry, Part, Stored
 from svstorage.providers.azure import listing
 from svstorage.providers.azure.account import Account
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from svstorage.providers.base import Body
+
+log = logging.getLogger(__name__)
 
 
 _TOKEN = re.compile(r"svs1[0-9a-f]{16}\Z")
@@ -61,8 +64,13 @@ class BlockUploads(Account):
         attributes: Attributes | None = None,
         modified_ns: int | None = None,
     ) -> str:
-        """Makes no request, so that a missing container shows with the first part."""
+        """Begins nothing at the service, but asks whether the container is there."""
         self._check(bucket, key)
+        try:
+            target = Target("look for", bucket)
+            self.client.call(target, "HEAD", query={"restype": "container"})
+        except AccessRefused:
+            log.debug("%s: may not be asked for; the first part will tell", bucket)
         self._headers(Target("upload", bucket, key), attributes)
         token = f"svs1{secrets.token_hex(8)}"
         return f"{token}.{_packed(attributes)}" if attributes is not None else token

@@ -43,6 +43,8 @@ class AzureStore(Copying):
     native_reads = True
     # object_store sends no Content-MD5 and tells only an ETag, which says nothing of the bytes.
     native_writes = False
+    page_size = 5000
+    """Keys in one answer of a listing: the most that the service gives."""
 
     def __init__(
         self, config: AzureConfig, credentials: CredentialSource[AzureCredentials] | None
@@ -156,7 +158,7 @@ class AzureStore(Copying):
     def _pages(
         self, bucket: str, prefix: str, more: Mapping[str, str]
     ) -> Iterator[tuple[Entry | CommonPrefix, ...]]:
-        query = {"restype": "container", "comp": "list", **more}
+        query = {"restype": "container", "comp": "list", "maxresults": str(self.page_size), **more}
         if prefix:
             query["prefix"] = prefix
         target = Target("list", bucket)

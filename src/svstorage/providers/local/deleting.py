@@ -22,10 +22,10 @@ class Deleting(Root):
         path = self._key_path(bucket, key)
         try:
             folders = self._open_all(bucket, path)
-        except FileNotFoundError:
-            return
         except StorageError:
             raise
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise failure(error, "delete", key) from error
         try:

@@ -35,10 +35,12 @@ def open_below(
     *,
     create: bool = False,
     sync: bool = False,
+    made: list[int] | None = None,
 ) -> int:
     """Open the folder ``names`` below ``base`` and close ``base``; the answer is the caller's.
 
-    With ``create``, folders that are missing are made (and, with ``sync``, written to disk).
+    With ``create``, folders that are missing are made (and, with ``sync``, written to disk), and
+    their places in ``names`` added to ``made``.
     Raises `OSError` and `LinkInTheWay`; where a file stands in the way, `KeyNotSupported` with
     ``create``, else `FileNotFoundError`.
     """
@@ -51,7 +53,14 @@ def open_below(
             return whole
     for depth, name in enumerate(names):
         try:
-            inner = _open_one(folder, name, flags, create, sync)
+            try:
+                inner = _open_one(folder, name, flags)
+            except FileNotFoundError:
+                if not create:
+                    raise
+                if _make(folder, name, sync) and made is not None:
+                    made.append(depth)
+                inner = os.open(name, flags, dir_fd=folder)
         except NotADirectoryError:
             raise _in_the_way(folder, names, depth, key, create) from None
         except OSError as error:
@@ -64,25 +73,25 @@ def open_below(
     return folder
 
 
-def _open_one(folder: int, name: bytes, flags: int, create: bool, sync: bool) -> int:
+def _open_one(folder: int, name: bytes, flags: int) -> int:
     try:
         return os.open(name, flags, dir_fd=folder)
-    except FileNotFoundError:
-        if not create:
-            raise
     except PermissionError:
         # A folder that may be written but not read.
         if flags == STEP:
             raise
         return os.open(name, STEP, dir_fd=folder)
+
+
+def _make(folder: int, name: bytes, sync: bool) -> bool:
+    """Make a folder; False where somebody else was quicker."""
     try:
         os.mkdir(name, _MODE, dir_fd=folder)
     except FileExistsError:
-        pass
-    else:
-        if sync:
-            sync_folder(folder)
-    return os.open(name, flags, dir_fd=folder)
+        return False
+    if sync:
+        sync_folder(folder)
+    return True
 
 
 def _in_the_way(

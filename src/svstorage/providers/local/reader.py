@@ -16,14 +16,22 @@ class LocalReader:
     """Bytes ``start`` to ``start + length`` of an open file; closes ``fd``.
 
     The file must be the same at the last byte as it was when opened (size, modification time,
-    inode change time), else the read that would complete it raises `ObjectChanged`. Whoever
-    reads through `fileno` calls `check_unchanged` at the end.
+    inode change time), else the read that would complete it raises `ObjectChanged`. That another
+    file took its name meanwhile, or that it was deleted, counts only with ``current``: what an
+    open file holds is whole. Whoever reads through `fileno` calls `check_unchanged` at the end.
     """
 
-    __slots__ = ("_at_first", "_left", "fd", "info", "length", "start")
+    __slots__ = ("_at_first", "_current", "_left", "_links", "fd", "info", "length", "start")
 
     def __init__(
-        self, fd: int, found: os.stat_result, info: ObjectInfo, start: int, length: int
+        self,
+        fd: int,
+        found: os.stat_result,
+        info: ObjectInfo,
+        start: int,
+        length: int,
+        *,
+        current: bool = False,
     ) -> None:
         self.fd = fd
         self.info = info
@@ -31,6 +39,8 @@ class LocalReader:
         self.length = length
         self._left = length
         self._at_first = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        self._links = found.st_nlink
+        self._current = current
         if start:
             os.lseek(fd, start, os.SEEK_SET)
 
@@ -80,7 +90,11 @@ class LocalReader:
     def check_unchanged(self) -> None:
         """Raises `ObjectChanged` where the file is no longer what was opened."""
         now = os.fstat(self.fd)
-        if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != self._at_first:
+        if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == self._at_first:
+            return
+        # Losing its name is a change of the inode, too.
+        renamed = now.st_nlink != self._links and not self._current
+        if not renamed or (now.st_size, now.st_mtime_ns) != self._at_first[:2]:
             raise self._changed()
 
     def _changed(self) -> ObjectChanged:

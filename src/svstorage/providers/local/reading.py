@@ -85,7 +85,9 @@ class Reading(Root):
             )
             left = max(0, entry.size - start)
             count = left if length is None else min(length, left)
-            reader = LocalReader(fd, found, ObjectInfo(entry, attributes), start, count)
+            reader = LocalReader(
+                fd, found, ObjectInfo(entry, attributes), start, count, current=if_match is not None
+            )
             fd = -1
             return reader
         except StorageError:

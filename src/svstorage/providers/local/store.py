@@ -162,15 +162,17 @@ class LocalStore(Buckets, Reading, Uploads, Deleting):
                     attributes=attributes,
                     modified_ns=info.entry.modified_ns,
                 )
+            made: list[int] = []
             try:
-                with self._draft(bucket, path) as draft:
+                with self._draft(bucket, path, made) as draft:
                     copy_file(reader.fd, draft.fd, info.entry.size, key)
                     reader.check_unchanged()
                     found = self._publish(draft, bucket, path, attributes, info.entry.modified_ns)
-            except StorageError:
+            except BaseException as error:
+                self._unmake(bucket, path, made)
+                if isinstance(error, OSError) and not isinstance(error, StorageError):
+                    raise failure(error, "write", key) from error
                 raise
-            except OSError as error:
-                raise failure(error, "write", key) from error
         if found.st_size != info.entry.size:
             raise ObjectChanged(f"{key!r}: the source changed while it was copied")
         return self._stored(found)

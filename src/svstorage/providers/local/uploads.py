@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from svstorage.errors import (
+    BucketNotFound,
     KeyNotSupported,
     ObjectChanged,
     ObjectError,
@@ -60,23 +61,26 @@ class Uploads(Writing):
         path = self._key_path(bucket, key)
         if path.is_folder:
             raise KeyNotSupported(f"{key!r}: a key that ends in / is no file on a local disk")
-        header = {
-            "key": key,
-            "size": size,
-            "attributes": asdict(attributes) if attributes else None,
-            "modified_ns": modified_ns,
-        }
+        made: list[int] = []
         folder = -1
         try:
-            folder = self._open_for_writing(bucket, path)
+            folder = self._open_for_writing(bucket, path, made)
+            header = {
+                "key": key,
+                "size": size,
+                "attributes": asdict(attributes) if attributes else None,
+                "modified_ns": modified_ns,
+                "folders": made,
+            }
             upload_id = secrets.token_hex(8)
             self._create(folder, "list", upload_id, _line(header))
             self._create(folder, "part", upload_id, b"")
             return upload_id
-        except StorageError:
+        except BaseException as error:
+            self._unmake(bucket, path, made)
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise failure(error, "begin to write", key) from error
             raise
-        except OSError as error:
-            raise failure(error, "begin to write", key) from error
         finally:
             if folder >= 0:
                 os.close(folder)
@@ -132,6 +136,13 @@ class Uploads(Writing):
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         path = self._key_path(bucket, key)
         _check_id(key, upload_id)
+        try:
+            with _Upload(self, bucket, key, upload_id, os.O_RDONLY) as upload:
+                made = upload.made
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            made = []  # of its two files one may still be there
         folder = -1
         try:
             folder = self._open_parents(bucket, path)
@@ -140,6 +151,7 @@ class Uploads(Writing):
                     os.unlink(temporary_name(kind, upload_id), dir_fd=folder)
                 except FileNotFoundError:
                     continue
+            self._unmake(bucket, path, made)
         except FileNotFoundError:
             return
         except StorageError:
@@ -220,6 +232,9 @@ class _Upload:
                 header, self.parts = _parse(file.read())
             if header["key"] != key:
                 raise ValueError("another key")
+        except BucketNotFound:
+            self.close()
+            raise
         except (FileNotFoundError, ValueError):
             self.close()
             raise ObjectNotFound(f"{key!r}: there is no upload {upload_id}") from None
@@ -228,6 +243,7 @@ class _Upload:
             raise failure(error, "go on writing", key) from error
         self.size: int | None = header["size"]
         self.modified_ns: int | None = header["modified_ns"]
+        self.made: list[int] = header.get("folders", [])
         held = header["attributes"]
         self.attributes = Attributes(**held) if held else None
 

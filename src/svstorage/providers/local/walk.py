@@ -216,8 +216,8 @@ class Walk:
     def _names(self, folder: _Folder) -> Iterator[str]:
         """The names to visit, folders with ``/`` at the end. Raises `OSError`.
 
-        Sets ``_found``, how many there are beside our own temporary files, whether wanted or
-        not, and ``_problem``, where the folder could be read only in part.
+        Sets ``_found``, how many there are, wanted or not and with those being stored, and
+        ``_problem``, where the folder could be read only in part.
         """
         self._problem = None
         self._found = 1
@@ -245,7 +245,8 @@ class Walk:
                 for entry in scan:
                     name = entry.name
                     if name.startswith(".svstorage-") and temporary_kind(name):
-                        remove_leftover(path + name)
+                        # What somebody is about to store here: no object, and no empty folder.
+                        count += not remove_leftover(path + name)
                         continue
                     count += 1
                     if entry.is_dir(follow_symlinks=False) or (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from svstorage.errors import KeyNotSupported, ObjectError, ObjectExists, StorageError
@@ -43,23 +45,26 @@ class Writing(Root):
         path = self._key_path(bucket, key)
         if path.is_folder:
             return self._put_marker(bucket, path, size, modified_ns, if_none_match)
+        made: list[int] = []
         try:
-            with self._draft(bucket, path) as draft:
+            with self._draft(bucket, path, made) as draft:
                 write_body(draft.fd, body, size, md5, key)
                 if self._links == "copy" and attributes and LINK_MARK in attributes.metadata:
                     return self._put_link(path, draft, size)
                 found = self._publish(
                     draft, bucket, path, attributes, modified_ns, overwrite=not if_none_match
                 )
-        except StorageError:
+        except BaseException as error:
+            self._unmake(bucket, path, made)
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise failure(error, "write", key) from error
             raise
-        except OSError as error:
-            raise failure(error, "write", key) from error
         return self._stored(found, md5)
 
-    def _draft(self, bucket: str, path: KeyPath) -> Draft:
+    def _draft(self, bucket: str, path: KeyPath, made: list[int]) -> Draft:
+        """A draft beside ``path``; the folders made for it are added to ``made``."""
         for attempt in range(_TRIES):
-            folder = self._open_for_writing(bucket, path)
+            folder = self._open_for_writing(bucket, path, made)
             try:
                 return Draft(folder)
             except BaseException as error:
@@ -69,16 +74,26 @@ class Writing(Root):
                     raise
         raise AssertionError("unreachable")
 
-    def _open_for_writing(self, bucket: str, path: KeyPath) -> int:
+    def _open_for_writing(self, bucket: str, path: KeyPath, made: list[int] | None = None) -> int:
         sync = self._durability != "none"
         for attempt in range(_TRIES):
             try:
                 base = self._open_bucket(bucket, TO_SYNC, create=self._single)
-                return open_below(base, path.parents, path.key, create=True, sync=sync)
+                return open_below(base, path.parents, path.key, create=True, sync=sync, made=made)
             except FileNotFoundError:
                 if attempt == _TRIES - 1:
                     raise
         raise AssertionError("unreachable")
+
+    def _unmake(self, bucket: str, path: KeyPath, made: Sequence[int]) -> None:
+        """Remove the folders that a write made which came to nothing; those in use stay."""
+        with contextlib.suppress(OSError, StorageError):
+            for depth in sorted(set(made), reverse=True):
+                above = open_below(self._open_bucket(bucket), path.parents[:depth], path.key)
+                try:
+                    os.rmdir(path.parents[depth], dir_fd=above)
+                finally:
+                    os.close(above)
 
     def _publish(
         self,
