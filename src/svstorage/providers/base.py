@@ -15,7 +15,7 @@ retries, so that attempts are counted and slowed down in one place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -250,6 +250,13 @@ class MultipartStore(Protocol):
     def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, str]]:
         """(key, upload id) of every unfinished upload."""
         ...
+
+
+@runtime_checkable
+class TellsTags(Protocol):
+    """A store that tells an object's tags by a request of their own."""
+
+    def tags(self, bucket: str, key: str) -> Mapping[str, str]: ...
 
 
 @runtime_checkable

@@ -14,11 +14,14 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from svstorage.model import Attributes, Capabilities, ObjectInfo
+from svstorage.providers.base import TellsTags
+from svstorage.strategies.base import End
 
 MTIME = "mtime"
 
 
 def format_mtime(modified_ns: int) -> str:
+    """Nanoseconds as the metadata holds them: decimal seconds, exact."""
     seconds, rest = divmod(modified_ns, 1_000_000_000)
     return f"{seconds}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(seconds)
 
@@ -51,7 +54,16 @@ def recorded_modified_ns(info: ObjectInfo) -> int | None:
 
 
 def guessed_type(key: str) -> str | None:
+    """The content type that a name suggests, or None."""
     return mimetypes.guess_type(key.rpartition("/")[2], strict=False)[0]
+
+
+def tagged(end: End, info: ObjectInfo, *, wanted: bool) -> ObjectInfo:
+    """With the object's tags, where they are wanted and its service tells them only if asked."""
+    if not wanted or info.attributes.tags is not None or not isinstance(end.store, TellsTags):
+        return info
+    tags = end.store.tags(end.bucket, info.entry.key)
+    return replace(info, attributes=replace(info.attributes, tags=tags))
 
 
 def carried(

@@ -16,7 +16,7 @@ from svstorage.addresses import display
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
 from svstorage.providers.base import NativeStore
-from svstorage.strategies.attributes import carried
+from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, End, Job
 from svstorage.strategies.exact_keys import obstore_keeps
 
@@ -90,7 +90,7 @@ class NativeStrategy:
                     f"{display(entry.key)}: the bytes that arrived are not those announced (MD5)"
                 )
         attributes, modified_ns = carried(
-            info,
+            tagged(source, info, wanted=context.tags),
             source.store.capabilities,
             destination.store.capabilities,
             tags=context.tags,

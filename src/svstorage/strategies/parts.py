@@ -22,7 +22,7 @@ from svstorage.errors import (
 )
 from svstorage.model import Checksum, Part, PartLimits, Stored
 from svstorage.providers.base import MultipartStore
-from svstorage.strategies.attributes import carried
+from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
 from svstorage.strategies.digest import joined, told_part
 from svstorage.strategies.hashing import HashingBody
@@ -118,6 +118,7 @@ class _PartsCopy:
         info = self.source.store.head(self.source.bucket, entry.key)
         if entry.etag is not None and info.entry.etag != entry.etag:
             raise ObjectChanged(f"{display(entry.key)}: it changed before it was copied")
+        info = tagged(self.source, info, wanted=self.context.tags)
         attributes, modified_ns = carried(
             info, self.source.store.capabilities, capabilities, tags=self.context.tags
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from svstorage.addresses import display
-from svstorage.strategies.attributes import carried
+from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
 from svstorage.strategies.digest import told_part
 from svstorage.strategies.hashing import HashingBody
@@ -25,7 +25,7 @@ class StreamStrategy:
         part = told_part(source, entry) if context.verify == "checksum" else None
         with source.store.read(source.bucket, entry.key, if_match=entry.etag) as reader:
             attributes, modified_ns = carried(
-                reader.info,
+                tagged(source, reader.info, wanted=context.tags),
                 source.store.capabilities,
                 destination.store.capabilities,
                 tags=context.tags,

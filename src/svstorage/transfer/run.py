@@ -116,6 +116,7 @@ class Run:
             if deletions is not None and not interrupted:
                 refused = self._delete(deletions, planner.trust)
                 interrupted = self.hooks.stop.stopped
+            self._flush()
             clean = not (interrupted or ledger.fatal or ledger.counters.failed or refused)
             if self._journal is not None and clean and not self.options.dry_run:
                 self._complete(self._journal)
@@ -135,6 +136,16 @@ class Run:
             fatal=ledger.fatal[0] if ledger.fatal else None,
             fatal_exit_code=ledger.fatal[1] if ledger.fatal else 1,
         )
+
+    def _flush(self) -> None:
+        """A local disk may hold names back for a while; a run that has ended holds nothing."""
+        flush = getattr(self.pair.destination.store, "flush", None)
+        if flush is None or self.options.dry_run:
+            return
+        try:
+            flush()
+        except StorageError as error:
+            self.ledger.give_up(str(error), error.exit_code)
 
     def tree_planner(self, deletions: Deletions | None) -> TreePlanner:
         return TreePlanner(

@@ -54,11 +54,11 @@ class Objects(Account):
         size = _number(target, headers, "content-length")
         info = _info(target, key, headers, size)
         if headers.get("x-ms-tag-count", "0") != "0":
-            tags = self._tags(bucket, key)
+            tags = self.tags(bucket, key)
             info = replace(info, attributes=replace(info.attributes, tags=tags))
         return info
 
-    def _tags(self, bucket: str, key: str) -> dict[str, str]:
+    def tags(self, bucket: str, key: str) -> dict[str, str]:
         target = Target("read tags of", bucket, key)
         _, body = self.client.call(target, "GET", query={"comp": "tags"})
         try:
