@@ -1,0 +1,402 @@
+"""HTTP/1.1 for small requests whose answers fit in memory: one send, one receive, little Python.
+
+A general HTTP client costs several times the CPU that a small object costs itself; this one does
+only what calls of storage services need. It never follows redirects, reads no environment, knows
+no proxies, cookies or compression, and is strict: an answer that is not plainly well-formed
+(RFC 9112) ends the connection with `MalformedAnswer`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import ssl
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+MAX_HEAD = 64 * 1024
+"""Bytes of status line and headers; services stay far below."""
+_MAX_INTERIM = 8
+_BLOCK = 64 * 1024
+_IDLE_TRUSTED = 0.1
+_IDLE_LONGEST = 50.0
+"""Seconds that a connection may rest: most servers close it after a minute."""
+
+_FIELD_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a token of RFC 9110, section 5.6.2
+_HEAD = re.compile(
+    rf"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?((?:\r\n{_FIELD_NAME}:[^\r\n\0]*)*)\Z"
+)
+_NAME = re.compile(rf"{_FIELD_NAME}\Z")
+_TARGET = re.compile(r"/[\x21-\x7e]*\Z")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n\0]*)?\Z")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class MalformedAnswer(OSError):
+    """The peer does not speak HTTP/1.1 as it is written."""
+
+
+class AnswerTooLarge(OSError):
+    """The body is larger than the caller allows."""
+
+
+class _Stale(OSError):
+    """A rested connection was closed by the peer before it sent a byte of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. Header names are lower case, values as Latin-1; equal names are joined."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | bytearray
+
+
+def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request. Values are sent as Latin-1.
+
+    Raises:
+        ValueError: a name or value would end its line and begin another.
+    """
+    if not _TARGET.match(target):
+        raise ValueError("the request target is not percent-encoded")
+    lines = [f"{method} {target} HTTP/1.1"]
+    for name, value in headers.items():
+        if _CONTROL.search(value) or not _NAME.match(name):
+            raise ValueError(f"the header {name!r} holds a control character")
+        lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def parse_head(text: str) -> tuple[int, int, dict[str, str]]:
+    """(minor version, status, headers) of a head without its closing blank line.
+
+    Raises:
+        MalformedAnswer: it is not exactly a status line and header lines.
+    """
+    match = _HEAD.match(text)
+    if match is None:
+        raise MalformedAnswer("the answer does not begin as HTTP/1.1 does")
+    headers: dict[str, str] = {}
+    block = match[3]
+    if block:
+        for line in block[2:].split("\r\n"):
+            name, _, value = line.partition(":")
+            name = name.lower()
+            value = value.strip(" \t")
+            if name in headers:
+                if name in ("content-length", "transfer-encoding"):
+                    raise MalformedAnswer(f"the answer has {name} twice")
+                value = f"{headers[name]}, {value}"
+            headers[name] = value
+    return int(match[1]), int(match[2]), headers
+
+
+class Connection:
+    """One connection, for one thread at a time."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        connect_timeout: float,
+        timeout: float,
+    ) -> None:
+        """Connect. Raises `OSError` (`ssl.SSLError` and `socket.gaierror` are among them)."""
+        sock = socket.create_connection((host, port), connect_timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if tls is not None:
+                sock = tls.wrap_socket(sock, server_hostname=host)
+            _set_timeout(sock, timeout, plain=tls is None)
+        except BaseException:
+            sock.close()
+            raise
+        self._sock = sock
+        self._tls = tls is not None
+        self._rest = bytearray()
+        self._used = False
+        self.reusable = True
+        self.rested = 0.0
+
+    def close(self) -> None:
+        self.reusable = False
+        self._sock.close()
+
+    def looks_alive(self) -> bool:
+        """False where the peer has closed, or has sent something that nobody asked for."""
+        idle = time.monotonic() - self.rested
+        if idle < _IDLE_TRUSTED:
+            return True
+        if idle > _IDLE_LONGEST:
+            return False
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
+
+    def exchange(self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool) -> Answer:
+        """Send a request and read its answer; ``no_body`` where it answers a HEAD.
+
+        Raises `OSError`; the connection is closed then. `_Stale` means that it had been used
+        before and that nothing at all came back: the request may be sent once more.
+        """
+        try:
+            answer = self._exchange(head, body, limit, no_body)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, BlockingIOError):  # how SO_RCVTIMEO and SO_SNDTIMEO tell
+                raise TimeoutError("timed out") from None
+            raise
+        self._used = True
+        if not self.reusable:
+            self._sock.close()
+        return answer
+
+    def _exchange(self, head: bytes, body: Buffer, limit: int, no_body: bool) -> Answer:
+        try:
+            self._send(head, body)
+            data = self._receive()
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            # An early refusal may be waiting to be read, but not on a connection that is gone.
+            if self._used:
+                raise _Stale(str(error)) from None
+            raise
+        if not data:
+            kind = _Stale if self._used else ConnectionResetError
+            raise kind("the service closed the connection without an answer")
+        self._rest += data
+        for _ in range(_MAX_INTERIM):
+            minor, status, headers = self._head()
+            if status >= 200:
+                break
+            if status == 101:
+                raise MalformedAnswer("the service changes to another protocol")
+        else:
+            raise MalformedAnswer("the service sends one interim answer after another")
+        if minor == 0 or "close" in headers.get("connection", "").lower():
+            self.reusable = False
+        content = self._body(status, headers, limit, no_body)
+        if self._rest:
+            raise MalformedAnswer("the service sent more than its answer")
+        return Answer(status, headers, content)
+
+    def _send(self, head: bytes, body: Buffer) -> None:
+        sock = self._sock
+        view = memoryview(body)
+        if not view:
+            sock.sendall(head)
+        elif self._tls:
+            if len(view) <= _BLOCK:
+                sock.sendall(b"".join((head, view)))
+            else:
+                sock.sendall(head)
+                sock.sendall(view)
+        else:
+            sent = sock.sendmsg((head, view)) - len(head)
+            if sent < 0:
+                sock.sendall(head[sent:])
+                sent = 0
+            if sent < len(view):
+                sock.sendall(view[sent:])
+
+    def _receive(self) -> bytes:
+        return self._sock.recv(_BLOCK)
+
+    def _more(self) -> None:
+        data = self._receive()
+        if not data:
+            raise ConnectionResetError("the answer broke off")
+        self._rest += data
+
+    def _head(self) -> tuple[int, int, dict[str, str]]:
+        rest = self._rest
+        start = 0
+        while (end := rest.find(b"\r\n\r\n", start)) < 0:
+            if len(rest) > MAX_HEAD:
+                raise MalformedAnswer("the head of the answer is too large")
+            start = max(0, len(rest) - 3)
+            self._more()
+        if end > MAX_HEAD:
+            raise MalformedAnswer("the head of the answer is too large")
+        parsed = parse_head(rest[:end].decode("latin-1"))
+        del rest[: end + 4]
+        return parsed
+
+    def _body(
+        self, status: int, headers: dict[str, str], limit: int, no_body: bool
+    ) -> bytes | bytearray:
+        coding = headers.get("transfer-encoding")
+        told = headers.get("content-length")
+        if coding is not None and told is not None:
+            raise MalformedAnswer("the answer has both a length and a transfer coding")
+        if told is not None and not (told.isascii() and told.isdecimal() and len(told) < 20):
+            raise MalformedAnswer("the length of the answer is no number")
+        if no_body or status in (204, 304):
+            return b""
+        if coding is not None:
+            if coding.lower() != "chunked":
+                raise MalformedAnswer(f"the answer has the transfer coding {coding[:40]!r}")
+            return self._chunked(limit)
+        if told is None:
+            return self._until_closed(limit)
+        return self._sized(int(told), limit)
+
+    def _sized(self, size: int, limit: int) -> bytes | bytearray:
+        if size > limit:
+            raise AnswerTooLarge(f"the answer is larger than {limit} bytes")
+        rest = self._rest
+        have = len(rest)
+        if have >= size:
+            body = bytes(rest) if have == size else bytes(rest[:size])
+            del rest[:size]
+            return body
+        whole = bytearray(size)
+        whole[:have] = rest
+        rest.clear()
+        view = memoryview(whole)
+        while have < size:
+            count = self._sock.recv_into(view[have:])
+            if not count:
+                raise ConnectionResetError(f"the answer broke off, {size - have} bytes are missing")
+            have += count
+        return whole
+
+    def _chunked(self, limit: int) -> bytes:
+        body = bytearray()
+        while True:
+            match = _CHUNK.match(self._line())
+            if match is None:
+                raise MalformedAnswer("a chunk of the answer has no size")
+            size = int(match[1], 16)
+            if not size:
+                break
+            if len(body) + size > limit:
+                raise AnswerTooLarge(f"the answer is larger than {limit} bytes")
+            while len(self._rest) < size + 2:
+                self._more()
+            if self._rest[size : size + 2] != b"\r\n":
+                raise MalformedAnswer("a chunk of the answer is longer than its size")
+            body += self._rest[:size]
+            del self._rest[: size + 2]
+        trailers = 0
+        while line := self._line():  # nobody needs them
+            trailers += len(line)
+            if trailers > MAX_HEAD:
+                raise MalformedAnswer("the trailers of the answer are too large")
+        return bytes(body)
+
+    def _line(self) -> bytes:
+        while (end := self._rest.find(b"\r\n")) < 0:
+            if len(self._rest) > MAX_HEAD:
+                raise MalformedAnswer("a line of the answer is too long")
+            self._more()
+        line = bytes(self._rest[:end])
+        del self._rest[: end + 2]
+        return line
+
+    def _until_closed(self, limit: int) -> bytes:
+        self.reusable = False
+        while data := self._receive():
+            self._rest += data
+            if len(self._rest) > limit:
+                raise AnswerTooLarge(f"the answer is larger than {limit} bytes")
+        body = bytes(self._rest)
+        self._rest.clear()
+        return body
+
+
+def _set_timeout(sock: socket.socket, seconds: float, *, plain: bool) -> None:
+    """Python's own timeouts cost a poll() before each call; the kernel's cost nothing."""
+    if plain and sys.platform == "linux":
+        value = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+    else:
+        sock.settimeout(seconds)
+
+
+class Pool:
+    """Connections to one host. Safe to use from many threads, and after a fork."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout: float = 10.0,
+        timeout: float = 60.0,
+        keep: int = 256,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._connect_timeout = connect_timeout
+        self._timeout = timeout
+        self._idle: deque[Connection] = deque(maxlen=keep)
+        self._pid = os.getpid()
+
+    def exchange(
+        self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool = False
+    ) -> Answer:
+        """Send a request that may be repeated, and read the whole answer.
+
+        A request that meets a connection which the service had closed meanwhile is sent again
+        on a new one. ``limit`` is the largest body taken, in bytes. Raises `OSError`.
+        """
+        while (connection := self._rested()) is not None:
+            try:
+                return self._on(connection, head, body, limit, no_body)
+            except _Stale:
+                continue
+        return self._on(self._connect(), head, body, limit, no_body)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _on(
+        self, connection: Connection, head: bytes, body: Buffer, limit: int, no_body: bool
+    ) -> Answer:
+        answer = connection.exchange(head, body, limit=limit, no_body=no_body)
+        if connection.reusable:
+            connection.rested = time.monotonic()
+            self._idle.append(connection)
+        return answer
+
+    def _rested(self) -> Connection | None:
+        if self._pid != os.getpid():  # the sockets are the parent's
+            self._idle = deque(maxlen=self._idle.maxlen)
+            self._pid = os.getpid()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if connection.looks_alive():
+                return connection
+            connection.close()
+
+    def _connect(self) -> Connection:
+        return Connection(
+            self._host,
+            self._port,
+            tls=self._tls,
+            connect_timeout=self._connect_timeout,
+            timeout=self._timeout,
+        )
