@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from svstorage.cli.each import Each
 from svstorage.cli.reading import chunks
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import locate_objects
@@ -30,11 +31,11 @@ def command(state: State, addresses: tuple[str, ...], offset: int, count: int | 
     An object that is replaced while it is read is an error, never a mixture. With several
     addresses, one that fails does not stop the others; the exit code is then 1.
     """
-    # Everything is looked up first: a misspelt address is told before any byte is written.
-    targets = [target for address in addresses for target in locate_objects(state, address)]
-    stdout = state.out.binary()
-    for target in targets:
-        for chunk in chunks(target, start=offset, length=count):
-            stdout.write(chunk)
+    stdout, each = state.out.binary(), Each(state)
+    for address in addresses:
+        with each.address(address):
+            for target in locate_objects(state, address):
+                for chunk in chunks(target, start=offset, length=count):
+                    stdout.write(chunk)
     stdout.flush()
-    return 0
+    return each.exit_code

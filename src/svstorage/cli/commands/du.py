@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import click
 
+from svstorage.cli.each import Each
 from svstorage.cli.listing import Lister
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, buckets, locate_all
@@ -42,19 +43,20 @@ def command(state: State, addresses: tuple[str, ...], summarize: bool, human: bo
     One line for each folder directly below the address, then one for all of it. Here -h means
     human; help is --help.
     """
-    lister = Lister(state)
+    lister, each = Lister(state), Each(state)
     show = _Show(state, human)
     for address in addresses or ("sv://",):
-        for target in locate_all(state, address):
-            if not target.is_root:
-                _one(target, lister, show, summarize)
-                continue
-            total = _Sum()
-            for inside in buckets(state, target):
-                found = _one(inside, lister, show, summarize=True)
-                total.add(found.size, found.objects)
-            show(target.text, total)
-    return lister.exit_code
+        with each.address(address):
+            for target in locate_all(state, address):
+                if not target.is_root:
+                    _one(target, lister, show, summarize)
+                    continue
+                total = _Sum()
+                for inside in buckets(state, target):
+                    found = _one(inside, lister, show, summarize=True)
+                    total.add(found.size, found.objects)
+                show(target.text, total)
+    return max(lister.exit_code, each.exit_code)
 
 
 def _one(target: Target, lister: Lister, show: _Show, summarize: bool) -> _Sum:

@@ -6,6 +6,7 @@ import fnmatch
 
 import click
 
+from svstorage.cli.each import Each
 from svstorage.cli.listing import Lister, entry_record
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, buckets, locate_all
@@ -48,7 +49,7 @@ def command(
     Prints one address a line. All conditions must hold; of several --name one is enough. In
     globs, * also crosses /.
     """
-    lister = Lister(state)
+    lister, each = Lister(state), Each(state)
 
     def matches(target: Target, entry: Entry) -> bool:
         last = entry.key.rstrip("/").rpartition("/")[2]
@@ -63,16 +64,19 @@ def command(
             and (older_than is None or (seconds is not None and seconds < older_than))
         )
 
+    def tell(target: Target, entry: Entry) -> None:
+        if state.json:
+            state.out.record(entry_record(target, entry))
+        elif print0:
+            state.out.raw(target.address(entry.key) + "\0")
+        else:
+            state.out.line(target.address(entry.key))
+
     for address in addresses or ("sv://",):
-        for place in locate_all(state, address):
-            for target in buckets(state, place):
-                for entry in lister.entries(target):
-                    if not matches(target, entry):
-                        continue
-                    if state.json:
-                        state.out.record(entry_record(target, entry))
-                    elif print0:
-                        state.out.raw(target.address(entry.key) + "\0")
-                    else:
-                        state.out.line(target.address(entry.key))
-    return lister.exit_code
+        with each.address(address):
+            for place in locate_all(state, address):
+                for target in buckets(state, place):
+                    for entry in lister.entries(target):
+                        if matches(target, entry):
+                            tell(target, entry)
+    return max(lister.exit_code, each.exit_code)

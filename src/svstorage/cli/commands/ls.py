@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from svstorage.cli.each import Each
 from svstorage.cli.listing import Lister, entry_record
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
@@ -39,22 +40,29 @@ def command(
     first wildcard. Control characters are shown escaped, and --json gives names exactly. An
     object named like a glob comes before the glob.
     """
-    lister = Lister(state)
+    lister, each = Lister(state), Each(state)
     printer = _Printer(state, long or etag, etag)
     for number, address in enumerate(addresses or ("sv://",)):
-        for target in locate_all(state, address):
-            if len(addresses) > 1 and not state.json and target.glob_folder is None:
-                if number:
-                    state.out.line()
-                state.out.line(f"{target.text}:")
-            if target.is_root:
-                _buckets(state, target, printer, recursive, lister)
-            elif target.glob_folder is not None and target.key.endswith("/") and not recursive:
-                printer.item(target, CommonPrefix(target.key))
-            else:
-                for item in lister.walk(target, recursive=recursive):
-                    printer.item(target, item)
-    return lister.exit_code
+        with each.address(address):
+            for target in locate_all(state, address):
+                if len(addresses) > 1 and not state.json and target.glob_folder is None:
+                    if number:
+                        state.out.line()
+                    state.out.line(f"{target.text}:")
+                _list(state, target, printer, lister, recursive=recursive)
+    return max(lister.exit_code, each.exit_code)
+
+
+def _list(
+    state: State, target: Target, printer: _Printer, lister: Lister, *, recursive: bool
+) -> None:
+    if target.is_root:
+        _buckets(state, target, printer, recursive, lister)
+    elif target.glob_folder is not None and target.key.endswith("/") and not recursive:
+        printer.item(target, CommonPrefix(target.key))
+    else:
+        for item in lister.walk(target, recursive=recursive):
+            printer.item(target, item)
 
 
 def _buckets(

@@ -53,12 +53,12 @@ def command(
             if not force:
                 raise
             continue
-        _check(first, recursive)
+        _refuse_folder(first, recursive)
         targets.append(itertools.chain([first], found))
     deleter = Deleter(state, dry_run=dry_run)
     for found in targets:
         for target in found:
-            if target.key.endswith("/") and not recursive and target.text not in addresses:
+            if target.glob_folder is not None and target.key.endswith("/") and not recursive:
                 state.out.note(f"left alone: {target.text} is a folder (use -r)")
                 continue
             keys = _keys(lister, target, recursive)
@@ -68,14 +68,19 @@ def command(
     return max(deleter.exit_code, lister.exit_code)
 
 
-def _check(target: Target, recursive: bool) -> None:
+def _refuse_folder(target: Target, recursive: bool) -> None:
+    """Raise `UsageError` for what only -r deletes; called before anything is deleted."""
     if target.is_root:
         raise UsageError(f"{target.text}: these are all buckets; name one")
-    if recursive:
+    if recursive or target.glob_folder is not None:
         return
     if not target.key:
         what = "folder" if target.is_path else "whole bucket"
         raise UsageError(f"{target.text}: this is a {what}; use -r to delete what is in it")
+    if head_or_none(target) is None and not target.key.endswith("/"):
+        below = next(iter(target.store.list_level(target.bucket, target.folder)), None)
+        if below is not None:
+            raise UsageError(f"{target.text}: this is a folder; use -r to delete what is in it")
 
 
 def _keys(lister: Lister, target: Target, recursive: bool) -> Iterator[str]:
@@ -86,11 +91,5 @@ def _keys(lister: Lister, target: Target, recursive: bool) -> Iterator[str]:
         except ObjectNotFound:
             if not lister.exit_code and not target.store.bucket_exists(target.bucket):
                 raise
-        return
-    own = head_or_none(target)
-    if own is not None:
-        yield own.key
-    elif not target.key.endswith("/"):
-        below = next(iter(target.store.list_level(target.bucket, target.folder)), None)
-        if below is not None:
-            raise UsageError(f"{target.text}: this is a folder; use -r to delete what is in it")
+    elif target.glob_folder is not None or head_or_none(target) is not None:
+        yield target.key

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from svstorage.cli.each import Each
 from svstorage.cli.listing import entry_record
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
@@ -27,14 +28,19 @@ Examples:
 @pass_state
 def command(state: State, addresses: tuple[str, ...]) -> int:
     """Show size, time, ETag, headers and metadata of objects."""
+    each, told = Each(state), 0
     for address in addresses:
-        for target in locate_objects(state, address):
-            info = retrying(partial(target.store.head, target.bucket, target.key))
-            if state.json:
-                state.out.record(_record(target, info))
-            else:
+        with each.address(address):
+            for target in locate_objects(state, address):
+                info = retrying(partial(target.store.head, target.bucket, target.key))
+                if state.json:
+                    state.out.record(_record(target, info))
+                    continue
+                if told:
+                    state.out.line()
                 _show(state, target, info)
-    return 0
+                told += 1
+    return each.exit_code
 
 
 def _record(target: Target, info: ObjectInfo) -> dict[str, Any]:
