@@ -11,7 +11,7 @@ import mimetypes
 import re
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from svstorage.model import Attributes, Capabilities, ObjectInfo
 from svstorage.providers.base import TellsTags
@@ -20,18 +20,20 @@ from svstorage.strategies.base import End
 MTIME = "mtime"
 
 
+_SECONDS = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,30})?")
+
+
 def format_mtime(modified_ns: int) -> str:
     """Nanoseconds as the metadata holds them: decimal seconds, exact."""
-    seconds, rest = divmod(modified_ns, 1_000_000_000)
-    return f"{seconds}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(seconds)
+    sign = "-" if modified_ns < 0 else ""
+    seconds, rest = divmod(abs(modified_ns), 1_000_000_000)
+    return f"{sign}{seconds}.{rest:09d}".rstrip("0").rstrip(".") if rest else f"{sign}{seconds}"
 
 
 def parse_mtime(text: str) -> int | None:
     """Nanoseconds since 1970 of any of the known forms, or None."""
-    try:
+    if _SECONDS.fullmatch(text):
         return int(Decimal(text) * 1_000_000_000)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", text)
     if not match:
         return None

@@ -38,7 +38,7 @@ class PartsDigest:
 
     def update(self, chunk: bytes | bytearray | memoryview) -> None:
         view = memoryview(chunk)
-        while len(view):
+        while view:
             piece = view[: self._left]
             self._digest.update(piece)
             self._left -= len(piece)

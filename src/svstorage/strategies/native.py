@@ -95,7 +95,7 @@ class NativeStrategy:
             destination.store.capabilities,
             tags=context.tags,
         )
-        if _writes(job):
+        if _writes(job) and not attributes.tags:  # obstore sends no tags
             stored = _put(destination, job.destination_key, data, attributes)
         else:
             stored = destination.store.put(
