@@ -23,6 +23,16 @@ from svstorage.testing.subject import Subject, content, read_all
 SIZES = (0, 1, 255, 65_535, 65_536, 65_537, 1_048_576, 5 * 1_048_576 + 1)
 
 
+class _Pipe:
+    """Gives less than it is asked for, and cannot seek."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._data.read(min(size, 7777) if size >= 0 else 7777)
+
+
 class ObjectsContract:
     """What the methods of `ObjectStore` for one object promise."""
 
@@ -61,14 +71,9 @@ class ObjectsContract:
 
     def test_body_that_reads_by_drops(self, subject: Subject) -> None:
         """A pipe may give less than it is asked for, and cannot seek."""
-        data = io.BytesIO(content("drops", 50_000))
-
-        class Pipe:
-            def read(self, size: int = -1, /) -> bytes:
-                return data.read(min(size, 777) if size >= 0 else 777)
-
-        subject.store.put(subject.bucket, "o", Pipe(), size=50_000)
-        assert subject.get("o") == data.getvalue()
+        data = content("drops", 50_000)
+        subject.store.put(subject.bucket, "o", _Pipe(data), size=50_000)
+        assert subject.get("o") == data
 
     def test_overwrite(self, subject: Subject) -> None:
         first = subject.put("o", b"first version, longer")
@@ -139,16 +144,10 @@ class ObjectsContract:
         data = content("wrong", size + off)
         subject.put("old", b"as it was")
 
-        class Pipe:
-            source = io.BytesIO(data)
-
-            def read(self, size: int = -1, /) -> bytes:
-                return self.source.read(size)
-
         for key in ("old", "new"):
-            body = {"file": io.BytesIO(data), "pipe": Pipe(), "bytes": data}[form]
+            body = {"file": io.BytesIO, "pipe": _Pipe, "bytes": bytes}[form](data)
             with pytest.raises(ObjectChanged):
-                subject.store.put(subject.bucket, key, body, size=size)  # type: ignore[arg-type]
+                subject.store.put(subject.bucket, key, body, size=size)
         assert subject.keys() == ["old"]
         assert subject.get("old") == b"as it was"
 
@@ -207,7 +206,7 @@ class ObjectsContract:
         subject.put_all(keys)
         outcomes = list(subject.store.delete_many(subject.bucket, [*keys[:20], "d/absent"]))
         assert sorted(outcomes) == sorted((key, None) for key in [*keys[:20], "d/absent"])
-        assert subject.keys() == sorted(keys[20:])
+        assert sorted(subject.keys()) == sorted(keys[20:])
         assert list(subject.store.delete_many(subject.bucket, [])) == []
 
     def test_delete_many_names_a_bad_key_and_does_the_rest(self, subject: Subject) -> None:
@@ -225,7 +224,7 @@ class ObjectsContract:
         assert subject.get("o") == b"the bytes"
         kept = subject.store.head(subject.bucket, "copy").attributes
         if subject.store.capabilities.holds_metadata:
-            assert (kept.content_type, dict(kept.metadata)) == ("text/x-contract", {"name": "one"})
+            assert (kept.content_type, kept.metadata["name"]) == ("text/x-contract", "one")
 
     def test_copy_with_other_attributes(self, subject: Subject) -> None:
         if not subject.store.capabilities.holds_metadata:

@@ -30,6 +30,7 @@ from svstorage.errors import (
 from svstorage.providers.s3 import xml
 
 _MAX_TEXT = 300
+_MAX_KEY = 1024
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
@@ -37,6 +38,8 @@ _SLOW = frozenset({"SlowDown", "RequestLimitExceeded", "TooManyRequests", "Throt
                    "ThrottlingException", "BandwidthLimitExceeded"})  # fmt: skip
 _CHECKSUM = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch",
                        "XAmzContentChecksumMismatch"})  # fmt: skip
+# Keys that services refuse which keep objects as files: MinIO, rclone (which says it in words).
+_KEY = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidObjectName"})
 # Errors of a moment that come with a status of 4xx.
 _PASSING = frozenset({"RequestTimeout", "IncompleteBody", "OperationAborted",
                       "ConditionalRequestConflict", "InternalError"})  # fmt: skip
@@ -52,7 +55,10 @@ class Target:
 
     def __str__(self) -> str:
         if self.key is not None:
-            return f"{self.operation} {shown(self.bucket)}/{shown(self.key)}"
+            key = self.key
+            if len(key) > _MAX_KEY:  # no service holds it, and a message must stay readable
+                key = f"{key[:_MAX_KEY]}… ({len(key)} characters)"
+            return f"{self.operation} {shown(self.bucket)}/{shown(key)}"
         return f"{self.operation} {shown(self.bucket)}" if self.bucket else self.operation
 
 
@@ -131,7 +137,7 @@ def _by_status(target: Target, refusal: Refusal, text: str) -> StorageError:
     if status == 404 or code in ("NoSuchKey", "NoSuchBucket", "NoSuchUpload"):
         missing_bucket = code == "NoSuchBucket" or (target.key is None and not code)
         return (BucketNotFound if missing_bucket else ObjectNotFound)(text)
-    if code == "KeyTooLongError":
+    if code in _KEY or (code == "InvalidArgument" and "object name" in refusal.message.lower()):
         return KeyNotSupported(text)
     if code == "InvalidObjectState":
         return ObjectError(f"{text}. The object is archived and must be restored first")

@@ -9,39 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, cast
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    SSLError,
-)
-from urllib3.exceptions import TimeoutError as Urllib3Timeout
+from urllib3.exceptions import HTTPError
 
 from svstorage.credentials.base import AwsCredentials, CredentialSource
-from svstorage.errors import ConnectionFailed, CredentialsExpired, ServiceError, StorageError
-from svstorage.providers.endpoint import Endpoint
+from svstorage.errors import CredentialsExpired, ServiceError, StorageError
+from svstorage.providers.http1 import Answer
 from svstorage.providers.s3 import failures, sigv4
 from svstorage.providers.s3.body import SizedBody
 from svstorage.providers.s3.config import S3Config
+from svstorage.providers.s3.connections import READ_TIMEOUT, Connections, reason_of, unreachable
 from svstorage.providers.s3.failures import Refusal, Target, shown
+from svstorage.providers.s3.quick import QuickCalls
 
 log = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
-"""Seconds without a byte in either direction."""
 
 MAX_ERROR_BODY = 64 * 1024
 MAX_ANSWER_BODY = 64 * 1024 * 1024
@@ -49,48 +34,9 @@ MAX_ANSWER_BODY = 64 * 1024 * 1024
 
 _SKEW_SECONDS = 600.0  # the service refuses from 15 minutes on
 
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 4))
-        if hasattr(socket, name)
-    ),
-]
-
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE"]
 RequestBody = bytes | memoryview | SizedBody
 Response = urllib3.BaseHTTPResponse
-
-
-class _Connection(HTTPConnection):
-    """urllib3 uses the connect timeout for sending too; ours differ by a factor of six."""
-
-    def connect(self) -> None:
-        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
-        try:
-            super().connect()
-        finally:
-            self.timeout = progress
-        self.sock.settimeout(self.timeout)
-
-
-class _TlsConnection(HTTPSConnection):
-    def connect(self) -> None:
-        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
-        try:
-            super().connect()
-        finally:
-            self.timeout = progress
-        self.sock.settimeout(self.timeout)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
 
 
 class Wire:
@@ -109,10 +55,8 @@ class Wire:
         self._timeout = urllib3.Timeout(connect=read_timeout, read=read_timeout)
         self._clock_offset = 0.0
         self._regions: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._pid = -1
-        self._manager: urllib3.PoolManager | None = None
-        self._pools: dict[str, HTTPConnectionPool] = {}
+        self._connections = Connections(config)
+        self._quick = QuickCalls(config, read_timeout=read_timeout)
 
     def now(self) -> float:
         """The time as the service sees it."""
@@ -133,8 +77,9 @@ class Wire:
         sign_body: bool = False,
     ) -> tuple[Mapping[str, str], bytes]:
         """Headers (any case) and whole body of a successful answer; else an error of ours."""
-        response = self.open(
-            target, method, query=query, headers=headers, body=body, size=size, sign_body=sign_body
+        whole = self._quick.usable and not isinstance(body, SizedBody)
+        response = self._ask(
+            target, method, query, headers or {}, body, size, sign_body, whole=whole
         )
         return response.headers, self._whole(target, response, MAX_ANSWER_BODY)
 
@@ -154,12 +99,30 @@ class Wire:
         ``headers`` have lower-case names; all are signed. ``size`` is that of the body, where
         it is a `SizedBody`.
         """
+        response = self._ask(
+            target, method, query, headers or {}, body, size, sign_body, whole=False
+        )
+        return cast(Response, response)
+
+    def _ask(
+        self,
+        target: Target,
+        method: Method,
+        query: sigv4.Query,
+        headers: Mapping[str, str],
+        body: RequestBody,
+        size: int | None,
+        sign_body: bool,
+        *,
+        whole: bool,
+    ) -> Response | Answer:
+        """A successful answer; with ``whole``, read to its end already."""
         tried: set[str] = set()
         while True:
             used = self.credentials.get() if self.credentials else None
             region = self.region(target.bucket)
             response = self._send(
-                target, method, query, headers or {}, body, size, sign_body, used, region
+                target, method, query, headers, body, size, sign_body, used, region, whole=whole
             )
             if 200 <= response.status < 300:
                 return response
@@ -182,11 +145,8 @@ class Wire:
         return end.netloc, path, f"{end.url}{path}"
 
     def close(self) -> None:
-        with self._lock:
-            if self._manager is not None and self._pid == os.getpid():
-                self._manager.clear()
-            self._manager = None
-            self._pools = {}
+        self._connections.close()
+        self._quick.close()
 
     # One request
 
@@ -201,7 +161,9 @@ class Wire:
         sign_body: bool,
         credentials: AwsCredentials | None,
         region: str,
-    ) -> Response:
+        *,
+        whole: bool = False,
+    ) -> Response | Answer:
         config = self.config
         end, prefix = config.address(target.bucket, region)
         path = f"{prefix}/{sigv4.encode_path(target.key or '')}"
@@ -223,12 +185,15 @@ class Wire:
         sent["user-agent"] = "svstorage"
         if method in ("PUT", "POST"):
             sent["content-length"] = str(len(body) if size is None else size)  # type: ignore[arg-type]
+        path = f"{path}?{text}" if text else path
+        if whole and not isinstance(body, SizedBody):
+            return self._quick.exchange(target, end, method, path, sent, body, MAX_ANSWER_BODY)
         failure: StorageError
         try:
             # The path goes out as it is: a target that begins with / is not normalised.
-            return self._pool(end).urlopen(
+            return self._connections.pool(end).urlopen(
                 method,
-                f"{path}?{text}" if text else path,
+                path,
                 body=body if sent.get("content-length", "0") != "0" else None,  # type: ignore[arg-type]
                 headers=sent,
                 retries=False,
@@ -241,7 +206,7 @@ class Wire:
         except (HTTPError, OSError, ValueError) as error:
             if isinstance(body, SizedBody) and body.failure is not None:
                 raise body.failure from None
-            failure = self._unreachable(target, error)
+            failure = unreachable(target, self.config.location, error)
         raise failure
 
     def _payload_hash(self, body: RequestBody, sign_body: bool) -> str:
@@ -256,19 +221,21 @@ class Wire:
             return hashlib.sha256(body).hexdigest()
         return sigv4.UNSIGNED_PAYLOAD
 
-    def _refusal(self, target: Target, response: Response) -> Refusal:
+    def _refusal(self, target: Target, response: Response | Answer) -> Refusal:
         try:
             body = self._whole(target, response, MAX_ERROR_BODY)
         except StorageError:
             body = b""  # the status says enough
         return failures.read_refusal(response.status, response.headers, body)
 
-    def _whole(self, target: Target, response: Response, limit: int) -> bytes:
+    def _whole(self, target: Target, response: Response | Answer, limit: int) -> bytes:
+        if isinstance(response, Answer):
+            return cast(bytes, response.body)  # or a bytearray that nobody else holds
         try:
             body: bytes = response.read(limit + 1, decode_content=False)
         except (HTTPError, OSError) as error:
             response.close()
-            raise ServiceError(f"{target}: the answer broke off ({_reason(error)})") from None
+            raise ServiceError(f"{target}: the answer broke off ({reason_of(error)})") from None
         if len(body) > limit:
             response.close()
             raise ServiceError(f"{target}: the answer is larger than {limit} bytes")
@@ -319,79 +286,13 @@ class Wire:
         keyed = target.key is not None
         query = [] if keyed else [("list-type", "2"), ("max-keys", "0")]
         headers = {"range": "bytes=0-0"} if keyed else {}
-        response = self._send(target, "GET", query, headers, b"", None, False, used, region)
+        response = cast(
+            Response, self._send(target, "GET", query, headers, b"", None, False, used, region)
+        )
         if response.status < 300:
             response.close()
             return None
         return self._refusal(target, response)
-
-    # Connections
-
-    def _pool(self, end: Endpoint) -> HTTPConnectionPool:
-        if self._pid != os.getpid():  # sockets must not be shared with the parent
-            with self._lock:
-                self._manager, self._pools, self._pid = None, {}, os.getpid()
-        pool = self._pools.get(end.host)
-        if pool is None:
-            with self._lock:
-                manager = self._manager = self._manager or self._new_manager()
-                pool = self._pools.setdefault(
-                    end.host, manager.connection_from_host(end.host, end.port, end.scheme)
-                )
-        return pool
-
-    def _new_manager(self) -> urllib3.PoolManager:
-        config = self.config
-        options: dict[str, Any] = {
-            "num_pools": 10_000,  # a pool is only a few bytes; an evicted one would be closed
-            "maxsize": 256,
-            "block": False,
-            "socket_options": [*HTTPConnection.default_socket_options, *_KEEPALIVE],
-            "blocksize": 256 * 1024,
-        }
-        if config.endpoint.tls:
-            options["ssl_context"] = ssl.create_default_context(
-                cafile=str(config.ca_bundle) if config.ca_bundle else None
-            )
-        manager: urllib3.PoolManager
-        if config.proxy is not None:
-            url = urllib3.util.parse_url(config.proxy.reveal())
-            headers = urllib3.make_headers(proxy_basic_auth=url.auth) if url.auth else None
-            plain = url._replace(auth=None).url
-            manager = urllib3.ProxyManager(plain, proxy_headers=headers, **options)
-        else:
-            manager = urllib3.PoolManager(**options)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-        return manager
-
-    def _unreachable(self, target: Target, error: Exception) -> StorageError:
-        where = f"{target} at {self.config.location}"
-        reason = _reason(error)
-        if isinstance(error, NameResolutionError):
-            return ConnectionFailed(f"{where}: there is no host of this name ({reason})")
-        if isinstance(error, SSLError):
-            hint = "If the service speaks plain http, set STORAGE_USE_SSL=false"
-            if "CERTIFICATE_VERIFY_FAILED" in reason:
-                hint = "A private authority's certificate is named by STORAGE_CA_BUNDLE"
-            return ConnectionFailed(f"{where}: TLS failed ({reason}). {hint}")
-        if isinstance(error, ProxyError | NewConnectionError | Urllib3Timeout):
-            return ConnectionFailed(f"{where}: {reason}")
-        return ServiceError(f"{where}: the connection broke ({reason})")
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause in a few words: urllib3 wraps, and names objects by address."""
-    inner: BaseException = error
-    while isinstance(inner, HTTPError):
-        causes = [inner.__cause__, *inner.args[::-1]]
-        cause = next((c for c in causes if isinstance(c, BaseException)), None)
-        if cause is None:
-            break
-        inner = cause
-    if isinstance(inner, OSError) and inner.strerror:
-        return shown(inner.strerror)
-    text = str(inner).rpartition(": ")[2] if isinstance(inner, HTTPError) else str(inner)
-    return shown(text[:300]) or type(inner).__name__
 
 
 def _checked_region(target: Target, region: str) -> str:

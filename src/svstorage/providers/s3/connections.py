@@ -1,0 +1,155 @@
+"""Connections to one service: pools, timeouts, TLS, proxies, and what went wrong with them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
+
+from svstorage.errors import ConnectionFailed, ServiceError, StorageError
+from svstorage.providers.endpoint import Endpoint
+from svstorage.providers.s3.config import S3Config
+from svstorage.providers.s3.failures import Target, shown
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds without a byte in either direction."""
+
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 4))
+        if hasattr(socket, name)
+    ),
+]
+
+
+class _Connection(HTTPConnection):
+    """urllib3 uses the connect timeout for sending too; ours differ by a factor of six."""
+
+    def connect(self) -> None:
+        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
+        try:
+            super().connect()
+        finally:
+            self.timeout = progress
+        self.sock.settimeout(self.timeout)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
+        try:
+            super().connect()
+        finally:
+            self.timeout = progress
+        self.sock.settimeout(self.timeout)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class Connections:
+    """The pools of one service, one for each host. Safe for threads and after a fork."""
+
+    def __init__(self, config: S3Config) -> None:
+        self.config = config
+        self._lock = threading.Lock()
+        self._pid = -1
+        self._manager: urllib3.PoolManager | None = None
+        self._pools: dict[str, HTTPConnectionPool] = {}
+
+    def pool(self, end: Endpoint) -> HTTPConnectionPool:
+        if self._pid != os.getpid():  # sockets must not be shared with the parent
+            with self._lock:
+                self._manager, self._pools, self._pid = None, {}, os.getpid()
+        pool = self._pools.get(end.host)
+        if pool is None:
+            with self._lock:
+                manager = self._manager = self._manager or self._new_manager()
+                pool = self._pools.setdefault(
+                    end.host, manager.connection_from_host(end.host, end.port, end.scheme)
+                )
+        return pool
+
+    def _new_manager(self) -> urllib3.PoolManager:
+        config = self.config
+        options: dict[str, Any] = {
+            "num_pools": 10_000,  # a pool is only a few bytes; an evicted one would be closed
+            "maxsize": 256,
+            "block": False,
+            "socket_options": [*HTTPConnection.default_socket_options, *_KEEPALIVE],
+            "blocksize": 256 * 1024,
+        }
+        if config.endpoint.tls:
+            options["ssl_context"] = ssl.create_default_context(
+                cafile=str(config.ca_bundle) if config.ca_bundle else None
+            )
+        manager: urllib3.PoolManager
+        if config.proxy is not None:
+            url = urllib3.util.parse_url(config.proxy.reveal())
+            headers = urllib3.make_headers(proxy_basic_auth=url.auth) if url.auth else None
+            plain = url._replace(auth=None).url
+            manager = urllib3.ProxyManager(plain, proxy_headers=headers, **options)
+        else:
+            manager = urllib3.PoolManager(**options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return manager
+
+    def close(self) -> None:
+        with self._lock:
+            if self._manager is not None and self._pid == os.getpid():
+                self._manager.clear()
+            self._manager = None
+            self._pools = {}
+
+
+def unreachable(target: Target, location: str, error: Exception) -> StorageError:
+    """The error to raise where no answer came from ``location``."""
+    where = f"{target} at {location}"
+    reason = reason_of(error)
+    if isinstance(error, NameResolutionError):
+        return ConnectionFailed(f"{where}: there is no host of this name ({reason})")
+    if isinstance(error, SSLError):
+        hint = "If the service speaks plain http, set STORAGE_USE_SSL=false"
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            hint = "A private authority's certificate is named by STORAGE_CA_BUNDLE"
+        return ConnectionFailed(f"{where}: TLS failed ({reason}). {hint}")
+    if isinstance(error, ProxyError | NewConnectionError | Urllib3Timeout):
+        return ConnectionFailed(f"{where}: {reason}")
+    return ServiceError(f"{where}: the connection broke ({reason})")
+
+
+def reason_of(error: Exception) -> str:
+    """The innermost cause in a few words: urllib3 wraps, and names objects by address."""
+    inner: BaseException = error
+    while isinstance(inner, HTTPError):
+        causes = [inner.__cause__, *inner.args[::-1]]
+        cause = next((c for c in causes if isinstance(c, BaseException)), None)
+        if cause is None:
+            break
+        inner = cause
+    if isinstance(inner, OSError) and inner.strerror:
+        return shown(inner.strerror)
+    text = str(inner).rpartition(": ")[2] if isinstance(inner, HTTPError) else str(inner)
+    return shown(text[:300]) or type(inner).__name__

@@ -1,0 +1,209 @@
+"""Single objects: look, read, put, delete."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from svstorage.errors import (
+    BucketNotFound,
+    NotSupported,
+    ObjectChanged,
+    ObjectError,
+    ObjectExists,
+    ObjectNotFound,
+    ServiceError,
+    StorageError,
+)
+from svstorage.model import Attributes, Entry, ObjectInfo, Stored
+from svstorage.providers.s3 import attributes as attrs
+from svstorage.providers.s3 import failures, xml
+from svstorage.providers.s3.body import SizedBody
+from svstorage.providers.s3.failures import Target
+from svstorage.providers.s3.limits import MAX_DELETE
+from svstorage.providers.s3.reader import S3Reader, opened
+from svstorage.providers.s3.service import Service
+from svstorage.providers.s3.wire import RequestBody
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from svstorage.providers.base import Body
+
+
+class Objects(Service):
+    """The part of the store that deals with one object at a time."""
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        """Tags are fetched where the answer counts any: one request more."""
+        target = self.target("HeadObject", bucket, key)
+        headers, _ = self.wire.call(target, "HEAD")
+        info = attrs.object_info(target, headers, attrs.length(target, headers))
+        if headers.get("x-amz-tagging-count", "0") == "0":
+            return info
+        return replace(info, attributes=replace(info.attributes, tags=self.tags(bucket, key)))
+
+    def first_part(self, bucket: str, entry: Entry) -> int | None:
+        """The size of an object's first part, where the service tells (HEAD of part 1)."""
+        target = self.target("HeadObject", bucket, entry.key)
+        try:
+            headers, _ = self.wire.call(target, "HEAD", query=[("partNumber", "1")])
+        except (ObjectError, NotSupported):
+            return None  # not every service knows parts; the read tells what else is wrong
+        if attrs.unquoted(headers.get("etag")) != entry.etag:
+            return None
+        size = attrs.length(target, headers)
+        # A service that pays no heed to the number tells of the whole object.
+        return size if 0 < size < entry.size else None
+
+    def tags(self, bucket: str, key: str) -> dict[str, str]:
+        target = self.target("GetObjectTagging", bucket, key)
+        _, body = self.wire.call(target, "GET", query=[("tagging", "")])
+        found = next(xml.children(self.answer(target, body, "Tagging"), "TagSet"), None)
+        rows = xml.children(found, "Tag") if found is not None else ()
+        return {xml.text(tag, "Key") or "": xml.text(tag, "Value") or "" for tag in rows}
+
+    def read(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str | None = None,
+    ) -> S3Reader:
+        target = self.target("GetObject", bucket, key)
+        if length == 0:  # no Range header says so
+            info = self.head(bucket, key)
+            if if_match is not None and info.entry.etag != if_match:
+                raise ObjectChanged(f"{target}: it is another version now")
+            return S3Reader(target, None, info, 0)
+        headers = {}
+        if start or length is not None:
+            headers["range"] = f"bytes={start}-{start + length - 1 if length else ''}"
+        if if_match is not None:
+            headers["if-match"] = f'"{if_match}"'
+        response = self.wire.open(target, "GET", headers=headers)
+        return opened(target, response, start, length, if_match)
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: Buffer | Body,
+        *,
+        size: int,
+        attributes: Attributes | None = None,
+        modified_ns: int | None = None,
+        md5: bytes | None = None,
+        if_none_match: bool = False,
+    ) -> Stored:
+        """See `ObjectStore.put`. The modification time is the service's own: S3 sets none."""
+        target = self.target("PutObject", bucket, key)
+        headers = attrs.to_headers(target, attributes)
+        if md5 is not None:
+            headers["content-md5"] = base64.b64encode(md5).decode("ascii")
+        if if_none_match:
+            headers["if-none-match"] = "*"
+            if self.config.aws is None and self._exists(bucket, key):
+                # Services that pay no heed to the header at least do not overwrite what is there.
+                raise ObjectExists(f"{target}: the key is taken")
+        sent = request_body(target, body, size)
+        try:
+            answer, _ = self.wire.call(target, "PUT", headers=headers, body=sent, size=size)
+        except ObjectChanged as error:
+            if if_none_match and getattr(sent, "failure", None) is None:  # it was a 412
+                raise ObjectExists(f"{target}: the key is taken") from error
+            raise
+        etag = attrs.unquoted(answer.get("etag"))
+        return Stored(size, etag, attrs.confirmed_checksum(bucket, etag, answer))
+
+    def delete(self, bucket: str, key: str) -> None:
+        target = self.target("DeleteObject", bucket, key)
+        try:
+            self.wire.call(target, "DELETE")
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            return  # some services tell
+
+    def delete_many(self, bucket: str, keys: Sequence[str]) -> list[tuple[str, Exception | None]]:
+        """By DeleteObjects, and one by one what XML cannot carry or the service has not."""
+        outcomes: list[tuple[str, Exception | None]] = []
+        alone: list[str] = []
+        together: list[str] = []
+        for key in keys:
+            try:
+                self.target("DeleteObjects", bucket, key)
+            except ObjectError as error:
+                outcomes.append((key, error))
+            else:
+                (together if xml.fits(key) else alone).append(key)
+        for start in range(0, len(together), MAX_DELETE):
+            block = together[start : start + MAX_DELETE]
+            try:
+                failed = self._delete_block(bucket, block)
+            except NotSupported:
+                alone += block
+            except StorageError as error:
+                outcomes += [(key, error) for key in block]
+            else:
+                outcomes += [(key, failed.get(key)) for key in block]
+        return outcomes + [(key, self._delete_alone(bucket, key)) for key in alone]
+
+    def _delete_alone(self, bucket: str, key: str) -> Exception | None:
+        try:
+            self.delete(bucket, key)
+        except StorageError as error:
+            return error
+        return None
+
+    def _delete_block(self, bucket: str, keys: Sequence[str]) -> dict[str, Exception]:
+        target = self.target("DeleteObjects", bucket)
+        request = xml.delete_request(keys)
+        _, body = self.wire.call(
+            target, "POST", query=[("delete", "")], body=request, sign_body=True,
+            headers={"content-md5": _content_md5(request), "content-type": "application/xml"},
+        )  # fmt: skip
+        root = self.answer(target, body, "DeleteResult")
+        failed: dict[str, Exception] = {}
+        for element in xml.children(root, "Error"):
+            key = xml.text(element, "Key") or ""
+            code = xml.text(element, "Code") or ""
+            if code in ("NoSuchKey", "NoSuchVersion"):
+                continue
+            if key not in keys:
+                raise ServiceError(f"{target}: the answer names a key that was not sent")
+            words = (xml.text(element, "Message") or "")[:300]
+            about = Target("DeleteObjects", bucket, key)
+            status = {"AccessDenied": 403, "SlowDown": 503, "InternalError": 500}.get(code, 400)
+            failed[key] = failures.error(about, failures.Refusal(status, code, words, {}))
+        return failed
+
+    def _exists(self, bucket: str, key: str) -> bool:
+        try:
+            self.head(bucket, key)
+        except ObjectNotFound:
+            return False
+        return True
+
+
+def request_body(target: Target, body: Any, size: int) -> RequestBody:
+    """``body`` as the wire sends it. Raises `ObjectChanged` where it is not of ``size``."""
+    try:
+        view = memoryview(body)
+    except TypeError:
+        sized = SizedBody(body, size, str(target))
+        sized.check_empty()
+        return sized
+    if view.nbytes != size:
+        raise ObjectChanged(f"{target}: the body has {view.nbytes} bytes, not {size}")
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
+
+
+def _content_md5(body: bytes) -> str:
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")

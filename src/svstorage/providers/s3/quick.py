@@ -1,0 +1,92 @@
+"""Calls whose answers fit in memory, over the lean HTTP client instead of urllib3.
+
+For small objects the HTTP client is most of the work: this way costs about a fifth of the CPU
+(docs/benchmarks.md). Proxies are left to urllib3.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+
+from svstorage.errors import ConnectionFailed, ServiceError, StorageError
+from svstorage.providers.endpoint import Endpoint
+from svstorage.providers.http1 import Answer, NotConnected, Pool, request_head
+from svstorage.providers.s3.config import S3Config
+from svstorage.providers.s3.connections import CONNECT_TIMEOUT, reason_of
+from svstorage.providers.s3.failures import Target
+
+
+class QuickCalls:
+    """The lean connections to one service. Safe to use from many threads, and after a fork."""
+
+    def __init__(self, config: S3Config, *, read_timeout: float) -> None:
+        self.usable = config.proxy is None
+        self._config = config
+        self._timeout = read_timeout
+        self._lock = threading.Lock()
+        self._pools: dict[str, Pool] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def exchange(
+        self,
+        target: Target,
+        end: Endpoint,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | memoryview,
+        limit: int,
+    ) -> Answer:
+        """The whole answer, of any status. Raises `ConnectionFailed` or `ServiceError`."""
+        failure: StorageError
+        try:
+            return self._pool(end).exchange(
+                request_head(method, path, headers), body, limit=limit, no_body=method == "HEAD"
+            )
+        except (OSError, ValueError) as error:
+            failure = self._failure(target, error)
+        raise failure
+
+    def close(self) -> None:
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+    def _pool(self, end: Endpoint) -> Pool:
+        pool = self._pools.get(end.host)
+        if pool is None:
+            with self._lock:
+                if end.tls and self._tls is None:
+                    bundle = self._config.ca_bundle
+                    self._tls = ssl.create_default_context(cafile=str(bundle) if bundle else None)
+                made = Pool(
+                    end.host,
+                    end.port,
+                    tls=self._tls,
+                    connect_timeout=CONNECT_TIMEOUT,
+                    timeout=self._timeout,
+                )
+                pool = self._pools.setdefault(end.host, made)
+        return pool
+
+    def _failure(self, target: Target, error: Exception) -> StorageError:
+        where = f"{target} at {self._config.location}"
+        cause = error
+        if isinstance(error, NotConnected) and isinstance(error.__cause__, OSError):
+            cause = error.__cause__
+        reason = reason_of(cause)
+        if isinstance(cause, socket.gaierror):
+            return ConnectionFailed(f"{where}: there is no host of this name ({reason})")
+        if isinstance(cause, ssl.SSLError):
+            hint = "If the service speaks plain http, set STORAGE_USE_SSL=false"
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                hint = "A private authority's certificate is named by STORAGE_CA_BUNDLE"
+                reason = cause.verify_message
+            return ConnectionFailed(f"{where}: TLS failed ({reason}). {hint}")
+        if isinstance(error, NotConnected | TimeoutError):
+            return ConnectionFailed(f"{where}: {reason}")
+        return ServiceError(f"{where}: the connection broke ({reason})")
