@@ -91,12 +91,12 @@ def lines(
     checks = [part for part in report.parts if part.operation == "check"]
     counters = report.counters
     if report.dry_run:
-        yield f"Dry run: {counters.copied} objects would be copied; nothing was changed."
+        yield f"Dry run: {_objects(counters.copied)} would be copied; nothing was changed."
         return
     yield ""
     verdict = "Migration NOT complete" if report.exit_code else "Migration complete"
     yield (
-        f"{verdict}: {counters.copied} objects ({human_size(counters.bytes_copied)}) copied "
+        f"{verdict}: {_objects(counters.copied)} ({human_size(counters.bytes_copied)}) copied "
         f"in {human_time(report.seconds)}"
     )
     yield ""
@@ -107,7 +107,8 @@ def lines(
     yield ""
     yield "What was checked"
     for part in checks:
-        yield f"  {_bucket(part)}: {_verdict(part, checked.of(_bucket(part)))}"
+        yield f"  {_bucket(part)}"
+        yield from (f"    {text}" for text in _verdict(part, checked.of(_bucket(part))))
     if not checks:
         yield "  nothing: the copy did not come to its end"
     elif any(checked.of(_bucket(part))["size"] for part in checks):
@@ -154,20 +155,22 @@ def _table(copies: list[Report]) -> Iterator[str]:
         )
 
 
-def _verdict(part: Report, counts: Counter[str]) -> str:
-    same = counts["checksum"] + counts["size"]
-    noun = "object" if same == 1 else "objects"
-    how = [f"{counts[one]} by {one}" for one in ("checksum", "size") if counts[one]]
-    text = f"{same} {noun} the same" + (f" ({', '.join(how)})" if how else "")
+def _verdict(part: Report, counts: Counter[str]) -> Iterator[str]:
     if counts["stored"]:
-        text = f"{counts['stored']} confirmed by checksum as they were stored; then {text}"
+        yield f"{_objects(counts['stored'])} confirmed by checksum when stored"
+    same = counts["checksum"] + counts["size"]
+    how = [f"{counts[one]} by {one}" for one in ("checksum", "size") if counts[one]]
+    yield f"{_objects(same)} the same afterwards" + (f" ({', '.join(how)})" if how else "")
     if part.counters.failed:
-        text += f", {part.counters.failed} DIFFERENT OR MISSING"
+        yield f"{_objects(part.counters.failed)} DIFFERENT OR MISSING"
     if part.fatal or part.interrupted:
-        text += ", then the check broke off"
+        yield "then the check broke off"
     if counts["extra"]:
-        text += f"; {counts['extra']} only at the destination, left alone"
-    return text
+        yield f"{_objects(counts['extra'])} only at the destination, left alone"
+
+
+def _objects(count: int) -> str:
+    return f"{count} object{'' if count == 1 else 's'}"
 
 
 def _diff(source: Settings, destination: Settings, to_env: Path) -> Iterator[str]:

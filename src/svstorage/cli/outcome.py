@@ -106,7 +106,8 @@ def report_record(report: Report) -> dict[str, Any]:
 def tell_end(out: Output, report: Report, *, stats: bool = False) -> None:
     """The summary: JSON on stdout, or a few lines on stderr."""
     for warning in report.warnings:
-        out.note(f"warning: {warning}")
+        if warning != report.fatal:
+            out.note(f"warning: {warning}")
     if report.fatal:
         out.failure(report.fatal, kind="Fatal", exit_code=report.exit_code)
     if out.json:
