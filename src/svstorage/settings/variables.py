@@ -102,6 +102,11 @@ _BUILT_IN = (
         "<prefix>-private/jupyter/{user}",
     ),
     Variable(
+        "STORAGE_JUPYTER_MAX_FILE_SIZE",
+        "notebook files over this size (bytes, or 500M, 2G) stay where they are",
+        "1G",
+    ),
+    Variable(
         "SVSTORAGE_ENV_FILE",
         "the settings file to read",
         "the nearest .env in the working directory or above it",

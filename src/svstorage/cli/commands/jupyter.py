@@ -49,7 +49,7 @@ def _shared(function: Any) -> Any:
             click.option(
                 "--max-size",
                 metavar="SIZE",
-                help="Leave out files over this size (default 1G, or STORAGE_JUPYTER_MAX_FILE_SIZE).",
+                help="Leave out files over this size (STORAGE_JUPYTER_MAX_FILE_SIZE, default 1G).",
             ),
             click.option(
                 "--accept-deletes",

@@ -1,0 +1,134 @@
+"""The steps of a pass that change the storage: push, copy there, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from svstorage.errors import ObjectChanged, StorageError
+from svstorage.jupyter import lineage
+from svstorage.jupyter.bench import Bench, in_threads, outcome_or_error
+from svstorage.jupyter.looking import Seen
+from svstorage.jupyter.manifest import Base
+from svstorage.jupyter.moving import move
+from svstorage.jupyter.plan import same_content
+from svstorage.jupyter.versions import (
+    digest_of,
+    local_version,
+    remote_version,
+    stored_version,
+)
+from svstorage.model import Entry, ObjectInfo
+from svstorage.strategies.base import Job, Pair
+from svstorage.transfer.carry import Outcome
+from svstorage.transfer.retry import retrying
+
+_BATCH = 100
+
+
+def push(bench: Bench, items: list[Seen]) -> None:
+    """Send the folder's versions. An object that changed since it was looked at is left alone."""
+    there = bench.heads(one.key for one in items if one.remote is not None)
+    ready = [one for one in items if _is_as_seen(bench, one, there)]
+    copies = _copies(bench, ready)
+    notes = {one.key: _lineage(one, there) for one in ready}
+    local, remote = bench.local_end(notes), bench.remote_end()
+
+    def jobs() -> Iterator[tuple[str, Job]]:
+        for one in ready:
+            if one.key in copies:
+                yield one.key, Job(Pair(remote, remote), copies[one.key], bench.full(one.key))
+            else:
+                yield one.key, Job(Pair(local, remote), one.file, bench.full(one.key))
+
+    by_key = {one.key: one for one in ready}
+    rows: list[Base] = []
+    try:
+        for key, outcome in move(jobs(), retries=bench.options.retries, stop=bench.stop):
+            if outcome.error is not None:
+                bench.failed(key, outcome.error)
+                continue
+            row = _row(bench, by_key[key], outcome, copied=key in copies)
+            if row is not None:
+                rows.append(row)
+            if len(rows) >= _BATCH:
+                bench.manifest.change(rows)
+                rows = []
+    finally:
+        bench.manifest.change(rows)
+
+
+def delete(bench: Bench, items: list[Seen]) -> None:
+    """Delete objects whose files are gone here and that are still the versions that were known."""
+    there = bench.heads(one.key for one in items)
+    doomed = {one.key: one for one in items if _is_as_seen(bench, one, there)}
+    store, bucket = bench.target.storage.store, bench.target.bucket
+
+    def remove(key: str) -> None:
+        bench.stop.check()
+        retrying(lambda: store.delete(bucket, bench.full(key)), bench.stop)
+
+    gone = []
+    for key, error in in_threads(outcome_or_error(remove), doomed):
+        if error is None:
+            gone.append(key)
+        else:
+            bench.failed(key, error)
+    bench.account.deleted_remote += len(gone)
+    bench.manifest.change(forget=gone)
+
+
+def _is_as_seen(bench: Bench, one: Seen, there: dict[str, ObjectInfo | None]) -> bool:
+    if one.remote is None:
+        return True
+    info = there[one.key]
+    if info is not None and remote_version(info.entry) == remote_version(one.remote):
+        return True
+    bench.account.again.append(one.key)
+    return False
+
+
+def _lineage(one: Seen, there: dict[str, ObjectInfo | None]) -> dict[str, str]:
+    info = there.get(one.key)
+    metadata = info.attributes.metadata if info is not None else {}
+    return lineage.extended(metadata, one.base.digest if one.base is not None else None)
+
+
+def _copies(bench: Bench, items: list[Seen]) -> dict[str, Entry]:
+    """New files whose bytes the storage holds under another key: key -> that object."""
+    store = bench.target.storage.store
+    if not store.capabilities.server_side_copy:
+        return {}
+    same = same_content(bench.plan, items, bench.folder, bench.manifest.rows)
+    there = bench.heads({row.key for row in same.values()})
+    found = {}
+    for key, row in same.items():
+        info = there[row.key]
+        if info is not None and remote_version(info.entry) == row.remote:
+            found[key] = info.entry
+    return found
+
+
+def _row(bench: Bench, one: Seen, outcome: Outcome, *, copied: bool) -> Base | None:
+    """What is to be remembered of a file that was sent; None where that cannot be told."""
+    account, target, key = bench.account, bench.target, one.key
+    etag = outcome.stored.etag if outcome.stored is not None else None
+    entry = one.file if copied else outcome.source
+    try:
+        store = target.storage.store
+        remote = stored_version(store, target.bucket, bench.full(key), etag, entry.size)
+        digest = None if copied else bench.digest_told(outcome)
+        now = bench.folder.entry(key)
+        if digest is None:
+            digest = digest_of(bench.folder.path(key)) if now is not None else ""
+            now = bench.folder.entry(key)
+        if now is None or local_version(now) != local_version(entry):
+            raise ObjectChanged(f"{key}: it was saved again meanwhile")
+    except (StorageError, OSError) as error:
+        # It is there; that the memory does not say so costs one more look.
+        bench.failed(key, error)
+        return None
+    if copied:
+        account.copied += 1
+    else:
+        account.pushed += 1
+    return bench.planner.row(key, entry, remote, digest)
