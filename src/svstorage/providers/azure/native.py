@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from svstorage.credentials.azure_values import AccountKey, AzureCredentials, Bearer, Sas
+from svstorage.providers.azure.client import CONNECT_TIMEOUT, READ_TIMEOUT
 
 if TYPE_CHECKING:
     from svstorage.credentials.base import CredentialSource
@@ -19,10 +20,10 @@ def make(
     from obstore.store import AzureStore
 
     options: Any = {
-        "connect_timeout": "10s",
+        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT),
         # For the whole body: the one of a big object over a slow line takes hours.
         "timeout": "24h",
-        "read_timeout": "60s",
+        "read_timeout": timedelta(seconds=READ_TIMEOUT),
         "pool_idle_timeout": "60s",
         "user_agent": "svstorage",
         "allow_http": not config.endpoint.tls,
