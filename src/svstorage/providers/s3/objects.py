@@ -22,10 +22,10 @@ from svstorage.model import Attributes, Entry, ObjectInfo, Stored
 from svstorage.providers.s3 import attributes as attrs
 from svstorage.providers.s3 import failures, xml
 from svstorage.providers.s3.body import SizedBody
+from svstorage.providers.s3.exact import ExactKeys
 from svstorage.providers.s3.failures import Target
 from svstorage.providers.s3.limits import MAX_DELETE
 from svstorage.providers.s3.reader import S3Reader, opened
-from svstorage.providers.s3.service import Service
 from svstorage.providers.s3.wire import RequestBody
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from svstorage.providers.base import Body
 
 
-class Objects(Service):
+class Objects(ExactKeys):
     """The part of the store that deals with one object at a time."""
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """Tags are fetched where the answer counts any: one request more."""
         target = self.target("HeadObject", bucket, key)
+        self.check_readable(target)
         headers, _ = self.wire.call(target, "HEAD")
         info = attrs.object_info(target, headers, attrs.length(target, headers))
         if headers.get("x-amz-tagging-count", "0") == "0":
@@ -53,7 +54,12 @@ class Objects(Service):
             headers, _ = self.wire.call(target, "HEAD", query=[("partNumber", "1")])
         except (ObjectError, NotSupported):
             return None  # not every service knows parts; the read tells what else is wrong
-        if attrs.unquoted(headers.get("etag")) != entry.etag:
+        # Some services give the part's own ETag, so that the count has to prove the version; one
+        # that changed meanwhile fails the read, which has a condition.
+        told = headers.get("x-amz-mp-parts-count")
+        if told is None and attrs.unquoted(headers.get("etag")) != entry.etag:
+            return None
+        if told is not None and told != (entry.etag or "").rpartition("-")[2]:
             return None
         size = attrs.length(target, headers)
         # A service that pays no heed to the number tells of the whole object.
@@ -81,6 +87,7 @@ class Objects(Service):
             if if_match is not None and info.entry.etag != if_match:
                 raise ObjectChanged(f"{target}: it is another version now")
             return S3Reader(target, None, info, 0)
+        self.check_readable(target)
         headers = {}
         if start or length is not None:
             headers["range"] = f"bytes={start}-{start + length - 1 if length else ''}"
@@ -103,6 +110,7 @@ class Objects(Service):
     ) -> Stored:
         """See `ObjectStore.put`. The modification time is the service's own: S3 sets none."""
         target = self.target("PutObject", bucket, key)
+        self.check_writable(target, size)
         headers = attrs.to_headers(target, attributes)
         if md5 is not None:
             headers["content-md5"] = base64.b64encode(md5).decode("ascii")
@@ -124,6 +132,7 @@ class Objects(Service):
     def delete(self, bucket: str, key: str) -> None:
         target = self.target("DeleteObject", bucket, key)
         try:
+            self.check_readable(target)
             self.wire.call(target, "DELETE")
         except BucketNotFound:
             raise
@@ -141,7 +150,8 @@ class Objects(Service):
             except ObjectError as error:
                 outcomes.append((key, error))
             else:
-                (together if xml.fits(key) else alone).append(key)
+                plain = xml.fits(key) and not self.is_doubtful(bucket, key)
+                (together if plain else alone).append(key)
         for start in range(0, len(together), MAX_DELETE):
             block = together[start : start + MAX_DELETE]
             try:
