@@ -11,9 +11,10 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TypeVar
 
-from svstorage.ends import Opener, Place
+from svstorage.ends import Opener, Place, asked
 from svstorage.errors import BucketNotFound, ObjectExists, StorageError, UsageError
 from svstorage.plugins import Registry, plugins
 from svstorage.storage import Storage, connect
@@ -162,7 +163,7 @@ def migrate(
         storage = session.source_storage()
         names = list(buckets) if buckets else [storage.public, storage.private]
         for name in names:
-            if not storage.store.bucket_exists(name):
+            if not asked(partial(storage.store.bucket_exists, name)):
                 raise BucketNotFound(f"the source has no bucket {name!r}")
         parts: list[Report] = []
         for name in session.while_running(names):
@@ -224,7 +225,7 @@ class _Session:
 
     def require_bucket(self, place: Place) -> None:
         """A destination bucket that is missing is told before anything is read."""
-        if not place.is_local_path and not place.store.bucket_exists(place.bucket):
+        if not place.is_local_path and not place.bucket_exists():
             raise BucketNotFound(
                 f"{place.text}: the bucket {place.bucket!r} does not exist. "
                 f"Make it with: svstorage mb {place.base.rstrip('/')}"
@@ -313,7 +314,7 @@ class _Session:
             raise UsageError("source and destination are the same storage; nothing to move")
         on_exists: OnExists = "changed"
         # Asked first: credentials that may fill a bucket often may not make one.
-        if not destination.store.bucket_exists(name):
+        if not asked(partial(destination.store.bucket_exists, name)):
             if self.options.dry_run:
                 on_exists = "overwrite"  # there is no listing to compare with: all would be copied
             else:

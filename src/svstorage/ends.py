@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from svstorage.addresses import Address, Kind, Role, has_glob, parse, storage_url
 from svstorage.errors import ObjectNotFound, UsageError
@@ -18,6 +18,17 @@ from svstorage.storage import Storage, connect
 
 if TYPE_CHECKING:
     from svstorage.transfer.options import Links as LinkPolicy
+
+
+T = TypeVar("T")
+
+
+def asked(ask: Callable[[], T]) -> T:
+    """The answer of ``ask``, with further tries: a copy must not end on one lost packet."""
+    from svstorage.transfer.retry import retrying
+    from svstorage.transfer.stop import StopToken
+
+    return retrying(ask, StopToken())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +58,25 @@ class Place:
         if not self.key:
             return None
         try:
-            return self.store.head(self.bucket, self.key)
+            return asked(lambda: self.store.head(self.bucket, self.key))
         except ObjectNotFound:
             return None
 
     def is_folder(self) -> bool:
         """True where something lies below the key (a bucket counts when it is there)."""
         if not self.key:
-            return self.store.bucket_exists(self.bucket)
+            return self.bucket_exists()
         try:
-            return next(iter(self.store.list_level(self.bucket, self.folder)), None) is not None
+            return asked(self._first_below) is not None
         except ObjectNotFound:
             return False
+
+    def bucket_exists(self) -> bool:
+        """True where the bucket is there."""
+        return asked(lambda: self.store.bucket_exists(self.bucket))
+
+    def _first_below(self) -> object:
+        return next(iter(self.store.list_level(self.bucket, self.folder)), None)
 
     def overlap_path(self, prefix: str) -> str:
         """A path by which two places can be told to lie in one another."""
