@@ -28,6 +28,8 @@ class Side:
     server: Any = None
     bucket: str = ""
     root: Path | None = None
+    seen_at: Any = None
+    """The server as we reach it, where a proxy stands before it."""
     _client: Any = None
 
     @property
@@ -119,7 +121,9 @@ class Side:
     def through(self, proxy: Any) -> Side:
         """The same bucket, reached through a proxy."""
         server = self.server.at(proxy.endpoint)
-        return Side(self.kind, self.address, connect(server), self.server, self.bucket)
+        return Side(
+            self.kind, self.address, connect(server), self.server, self.bucket, seen_at=server
+        )
 
 
 def connect(server: Any) -> Storage:
