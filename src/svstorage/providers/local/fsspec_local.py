@@ -38,6 +38,7 @@ class WholeFile(io.BufferedIOBase):
             raise
         self._name = os.fsencode(os.path.basename(path))
         self._overwrite = overwrite
+        self._dropped = False
         self._file = io.BufferedWriter(io.FileIO(self._draft.fd, "wb", closefd=False))
 
     def writable(self) -> bool:
@@ -59,7 +60,7 @@ class WholeFile(io.BufferedIOBase):
         return self._file.truncate(size)
 
     def flush(self) -> None:
-        if not self.closed:
+        if not self._dropped:  # io's own close() flushes once more
             self._file.flush()
 
     def fileno(self) -> int:
@@ -78,8 +79,9 @@ class WholeFile(io.BufferedIOBase):
 
     def discard(self) -> None:
         """Drop what was written and not published."""
-        if self.closed:
+        if self._dropped:
             return
+        self._dropped = True
         self._draft.close()
         with contextlib.suppress(OSError):  # what the buffer still held was to be dropped
             self._file.detach()

@@ -163,6 +163,7 @@ class Uploads(Writing):
                 os.close(folder)
 
     def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+        os.close(self._open_bucket(bucket))  # tells where there is no such bucket
         base = os.fsdecode(self._base(bucket))
         for folder, _, files in os.walk(base):
             for name in sorted(files):
