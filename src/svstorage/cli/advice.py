@@ -32,7 +32,7 @@ _REFUSED = (
     (r"SignatureDoesNotMatch", "{STORAGE_SECRET_KEY} is not the secret of this access key"),
     (r"InvalidAccessKeyId|no such account|AccountNotFound", "{STORAGE_ACCESS_KEY} is unknown"),
     (
-        r"AuthenticationFailed|AuthorizationFailure",
+        r"AuthenticationFailed|failed to authenticate",
         "{STORAGE_ACCESS_KEY} (the account) and {STORAGE_SECRET_KEY} do not belong together",
     ),
     (r"[Cc]lock|Skewed", "set the clock of this machine right"),
@@ -88,6 +88,11 @@ def advice(step: str, error: Exception, settings: Settings | None, command: str)
         yield f"make it: {command} mb {_buckets(text, settings)}"
     elif isinstance(error, OSError) and not isinstance(error, StorageError):
         yield "look at the permissions of the folder, and at the free space"
+
+
+def blames_credentials(error: Exception) -> bool:
+    """Whether a refusal is about the credentials as such, not about what they may do."""
+    return any(re.search(pattern, str(error)) for pattern, _ in _REFUSED)
 
 
 def _meaning(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from svstorage.cli.advice import advice
+from svstorage.cli.advice import advice, blames_credentials
 from svstorage.cli.failure import exit_code, message_of
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State
@@ -125,8 +125,10 @@ class Checkup:
         def buckets() -> str:
             try:
                 names.extend(retrying(storage.buckets))
-            except AccessRefused:
-                if named is None:
+            except AccessRefused as error:
+                # Keys for one bucket often may not list them all; wrong keys end here, as the
+                # request for one bucket would not say what is wrong with them.
+                if named is None or blames_credentials(error):
                     raise
                 return "may not be listed with these credentials; going on with the one named"
             if not names:

@@ -133,8 +133,8 @@ def lines(
     yield "  3. Change the lines above and start the platform."
     yield ""
     yield "How to go back"
-    yield "  The old storage was only read: put .env.before back and start the platform. What"
-    yield "  was written to the new storage meanwhile comes back with"
+    yield "  The old storage was only read: put .env.before back and start the platform."
+    yield "  What was written to the new storage meanwhile comes back with"
     yield f"    svstorage migrate --from-env {to_env} --to-env .env.before"
     yield ""
 
