@@ -242,7 +242,8 @@ class Run:
         refused = refusal(deletions, trust, ledger.counters, self.options)
         if refused is not None:
             ledger.warnings.append(refused.reason)
-            if refused.exit_code == 2:
+            # Failures are told one by one; without any, the exit code must say it all the same.
+            if refused.exit_code == 2 or not ledger.counters.failed:
                 ledger.give_up(refused.reason, refused.exit_code)
             return refused.exit_code
         destination = self.pair.destination
