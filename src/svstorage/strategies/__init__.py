@@ -8,6 +8,7 @@ from svstorage.plugins import Registry
 
 @hookimpl
 def svstorage_register_copy_strategies(registry: Registry) -> None:
+    """All of them, by the hook that plugins use."""
     from svstorage.strategies.marker import MarkerStrategy
     from svstorage.strategies.native import NativeStrategy
     from svstorage.strategies.parts import PartsStrategy

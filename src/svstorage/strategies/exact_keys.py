@@ -13,4 +13,5 @@ _ALTERED = re.compile(r"^/|/$|//|(?:^|/)\.\.?(?:/|$)|[\x00-\x1f\x7f]|[\ud800-\ud
 
 
 def obstore_keeps(key: str) -> bool:
+    """True where obstore reads and writes the object under exactly this key."""
     return _ALTERED.search(key) is None

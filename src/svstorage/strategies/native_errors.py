@@ -32,6 +32,7 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 
 @contextmanager
 def translated(operation: str, key: str) -> Iterator[None]:
+    """Errors of obstore within come out as svstorage's."""
     try:
         yield
     except native.BaseError as error:
@@ -43,6 +44,7 @@ def translated(operation: str, key: str) -> Iterator[None]:
 
 
 def translate(operation: str, key: str, error: BaseException) -> StorageError:
+    """What one of obstore's errors means to us; its text is not taken over."""
     text = str(error)
     match = _STATUS.search(text)
     status = int(match[1] or match[2]) if match else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from svstorage.addresses import display
@@ -21,6 +22,9 @@ KEPT_FAILURES = 1_000
 HOPELESS = 64
 # Refusals may be about one folder of a tree, so they have to be many more.
 HOPELESS_REFUSALS = 1_000
+# Nor does it take so many where each takes long: this many, and so many seconds without success.
+FEW = 8
+PATIENCE_SECONDS = 60.0
 
 
 class Ledger:
@@ -52,6 +56,7 @@ class Ledger:
         self._told: list[Result] = []
         self._in_a_row = 0
         self._any_success = False
+        self._success_at = time.monotonic()
 
     # -- what happened -------------------------------------------------------------------------
 
@@ -86,13 +91,13 @@ class Ledger:
         elif result.action in ("skip", "check"):
             counters.skipped += 1
             counters.bytes_skipped += result.size
-            self._any_success = True
+            self._succeeded()
             if self.journal is not None and outcome.same_as is not None:
                 self.journal.still_done(result.key, outcome.source, outcome.same_as)
         else:
             counters.copied += 1
             counters.bytes_copied += result.size
-            self._any_success = True
+            self._succeeded()
             if self.journal is not None and outcome.stored is not None:
                 self.journal.done(result.key, outcome.source, outcome.stored)
         self.publish(result)
@@ -101,17 +106,28 @@ class Ledger:
         self.keep(result)
         if error is not None and _service_wide(error):
             self._in_a_row += 1
-            enough = HOPELESS_REFUSALS if isinstance(error, PermissionError) else HOPELESS
-            if self._in_a_row >= enough and not self._any_success:
+            if self._is_hopeless(error):
                 code = getattr(error, "exit_code", 1)
                 self.give_up(
-                    f"{self._in_a_row} objects failed one after another and none was copied; "
-                    f"the last: {result.error}",
+                    f"{self._in_a_row} objects failed one after another; the last: {result.error}",
                     3 if code in (1, 3) else code,
                 )
         else:
             self._in_a_row = 0
         self._mind_max_errors()
+
+    def _succeeded(self) -> None:
+        self._in_a_row = 0
+        self._any_success = True
+        self._success_at = time.monotonic()
+
+    def _is_hopeless(self, error: Exception) -> bool:
+        if isinstance(error, PermissionError):
+            return self._in_a_row >= HOPELESS_REFUSALS and not self._any_success
+        if self._in_a_row >= HOPELESS and not self._any_success:
+            return True
+        waited = time.monotonic() - self._success_at
+        return self._in_a_row >= FEW and waited > PATIENCE_SECONDS
 
     def _mind_max_errors(self) -> None:
         most = self._max_errors

@@ -63,6 +63,7 @@ def copy_legs(sources: list[Place], destination: Place, *, recursive: bool) -> l
 
 
 def named(place: Place) -> None:
+    """Raise `UsageError` where an address names a whole storage."""
     if not place.bucket and not place.is_local_path:
         raise UsageError(
             f"{place.text}: name a bucket, such as {place.text.rstrip('/')}//bucket. "
@@ -113,6 +114,7 @@ def _legs_of(
 
 
 def into_folder_name(place: Place, keeps_name: bool) -> str:
+    """What comes between the destination and the keys of a folder that keeps its name."""
     return f"{place.name}/" if keeps_name and place.name else ""
 
 

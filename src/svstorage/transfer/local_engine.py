@@ -159,4 +159,5 @@ class _Crew:
 
 @hookimpl
 def svstorage_register_engines(registry: Registry) -> None:
+    """Registered like any plugin's."""
     registry.add_engine(LocalEngine())

@@ -33,6 +33,7 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def json_line(result: Result) -> str:
+    """One line of the report, without its end."""
     # Keys of files whose names are no UTF-8 hold lone surrogates: ASCII escapes carry them.
     return json.dumps(as_json(result), ensure_ascii=True)
 
