@@ -85,12 +85,13 @@ class Storage:
         )
         if len(pairs) == 1:
             return pairs[0]
-        found = f"found {len(pairs)} pairs: {', '.join(pairs[:5])}" if pairs else "found no pair"
-        raise SettingsError(
-            f"not set, and the storage does not tell ({found} <prefix>-public / <prefix>-private)",
-            variable="STORAGE_BUCKETS_PREFIX",
-            mend="Set it to the <prefix> of your two buckets, or make them with: svstorage mb",
-        )
+        if pairs:
+            problem = f"not set, and there are several pairs of buckets: {', '.join(pairs[:5])}"
+            mend = "Set it to one of these"
+        else:
+            problem = "not set, and there is no pair of buckets <prefix>-public, <prefix>-private"
+            mend = "Set it to the <prefix> of your two buckets, or make them with: svstorage mb"
+        raise SettingsError(problem, variable="STORAGE_BUCKETS_PREFIX", mend=mend)
 
     @property
     def public(self) -> str:

@@ -75,7 +75,7 @@ class _Bar:
         self.console = Console(stderr=True, highlight=False)
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            BarColumn(20, complete_style="cyan", finished_style="green", pulse_style="cyan"),
             TextColumn("{task.fields[text]}", markup=False),
             console=self.console,
             transient=True,

@@ -47,7 +47,8 @@ def _tell(out: Output, text: str) -> None:
     if out.quiet:
         return
     with contextlib.suppress(OSError):
-        os.write(2, text.encode())
+        # On a terminal the bar stands in this line; it draws itself again in the next one.
+        os.write(2, (f"\r\x1b[2K{text}" if os.isatty(2) else text).encode())
 
 
 def _leave() -> None:
