@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from svstorage.errors import StorageError
 from svstorage.model import Entry
 from svstorage.providers.s3.store import S3Store
-from svstorage.testing import KeysContract, ListingContract, ProviderContract, Subject
+from svstorage.testing import (
+    KeysContract,
+    ListingContract,
+    ProviderContract,
+    Subject,
+    ThreadsContract,
+    UploadsContract,
+)
 from tests.servers.s3 import S3Server
+
+
+def _new_bucket(store: S3Store) -> str:
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    store.create_bucket(name)
+    return name
 
 
 def _skipped(reason: str) -> Callable[..., None]:
@@ -27,10 +40,11 @@ class TestMoto(ProviderContract):
             return "its routes end at a newline" if "\n" in key else None
 
         store = connect(moto_server)
-        bucket = moto_server.new_bucket()
+        bucket = _new_bucket(store)
         return Subject(store, bucket, loses, reconnect=lambda: connect(moto_server))
 
     test_md5_is_checked = _skipped("moto does not look at Content-MD5")
+    test_readers_see_whole_versions = _skipped("moto answers 500 to two writers of a key")
     test_an_upload_that_never_was = _skipped("moto answers 500 to a part of no upload")
 
 
@@ -41,12 +55,10 @@ class TestRclone(ProviderContract):
     @pytest.fixture
     def subject(self, rclone_s3: S3Server, connect: Callable[..., S3Store]) -> Subject:
         def loses(key: str) -> str | None:
-            if key.endswith("/"):
-                return "rclone takes it for the key without the last slash"
             return "rclone keeps objects as files" if key in _FOLDERS else None
 
         store = connect(rclone_s3)
-        bucket = rclone_s3.new_bucket()
+        bucket = _new_bucket(store)
         return Subject(store, bucket, loses, reconnect=lambda: connect(rclone_s3))
 
     test_tags = _skipped("rclone holds no tags")
@@ -57,25 +69,16 @@ class TestRclone(ProviderContract):
     test_copy_with_other_attributes = _skipped("rclone keeps the old metadata beside the new")
 
 
-class TestSeaweed(ListingContract, KeysContract):
-    """Its listings and keys, which a filer of folders stands behind."""
-
-    @pytest.fixture(scope="class")
-    def bucket(self, seaweed_s3: S3Server) -> Iterator[str]:
-        # One for all: each bucket asks for volumes of its own.
-        name = seaweed_s3.new_bucket()
-        yield name
-        seaweed_s3.drop_bucket(name)
+class TestSeaweed(ListingContract, KeysContract, UploadsContract, ThreadsContract):
+    """What a filer of folders behind it could get wrong."""
 
     @pytest.fixture
-    def subject(
-        self, seaweed_s3: S3Server, connect: Callable[..., S3Store], bucket: str
-    ) -> Iterator[Subject]:
+    def subject(self, seaweed_s3: S3Server, connect: Callable[..., S3Store]) -> Iterator[Subject]:
         store = connect(seaweed_s3)
+        bucket = _new_bucket(store)
         yield Subject(store, bucket, reconnect=lambda: connect(seaweed_s3))
-        for row in list(store.list(bucket)):
-            assert isinstance(row, Entry)
-            try:
-                store.delete(bucket, row.key)
-            except StorageError:
-                pass
+        for key, upload in store.list_uploads(bucket):
+            store.abort_upload(bucket, key, upload)
+        keys = [row.key for row in store.list(bucket) if isinstance(row, Entry)]
+        assert [error for _, error in store.delete_many(bucket, keys) if error] == []
+        store.delete_bucket(bucket)  # each bucket has volumes of its own

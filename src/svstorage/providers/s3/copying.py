@@ -54,8 +54,9 @@ class Copying(Uploads):
         *,
         attributes: Attributes | None = None,
     ) -> Stored:
-        self.target("CopyObject", source_bucket, source.key)
+        self.check_readable(self.target("CopyObject", source_bucket, source.key))
         target = self.target("CopyObject", bucket, key)
+        self.check_writable(target, source.size)
         if source.etag is None:
             source = self.head(source_bucket, source.key).entry
         headers = self._copy_headers(source_bucket, source)

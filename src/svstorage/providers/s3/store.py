@@ -11,16 +11,19 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 from svstorage.credentials.base import AwsCredentials, CredentialSource
-from svstorage.errors import AccessRefused, ObjectExists, ObjectNotFound, UsageError
+from svstorage.errors import AccessRefused, ObjectExists, ObjectNotFound, StorageError, UsageError
 from svstorage.model import (
     BucketInfo,
     Capabilities,
     CommonPrefix,
     Entry,
     Problem,
+    key_order,
 )
 from svstorage.providers.s3 import listing, native, sigv4, xml
 from svstorage.providers.s3.config import S3Config
@@ -43,6 +46,7 @@ _CAPABILITIES = Capabilities(
     parts=LIMITS,
     put_checksum="md5",
 )
+_UNORDERED = replace(_CAPABILITIES, listing_order="unordered")
 
 
 class S3Store(Copying):
@@ -67,9 +71,18 @@ class S3Store(Copying):
         self.native_reads = self.native_writes and native.reads_safely(config, credentials)
         self._lock = threading.Lock()
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
-        return _CAPABILITIES
+        """Asks a service that is not AWS once what it is: SeaweedFS lists folder by folder."""
+        if self.config.aws is not None:
+            return _CAPABILITIES
+        target = Target("ListBuckets")
+        try:
+            headers, _ = self.wire.call(target, "GET")
+        except StorageError:
+            return _CAPABILITIES  # what is wrong shows again, where it matters
+        by_folder = "seaweedfs" in (headers.get("server") or "").lower()
+        return _UNORDERED if by_folder else _CAPABILITIES
 
     @property
     def identity(self) -> str:
@@ -127,10 +140,14 @@ class S3Store(Copying):
     def list(
         self, bucket: str, prefix: str = "", *, start_after: str = ""
     ) -> Iterator[Entry | Problem]:
-        query = [("start-after", start_after)] if start_after else []
+        ordered = self.capabilities.listing_order == "bytes"
+        query = [("start-after", start_after)] if start_after and ordered else []
+        after = key_order(start_after)
         for row in self._rows(bucket, prefix, query):
             if isinstance(row, CommonPrefix):
                 continue  # only where a delimiter was asked for
+            if not ordered and isinstance(row, Entry) and key_order(row.key) <= after:
+                continue
             yield row
 
     def list_level(self, bucket: str, prefix: str = "") -> Iterator[Entry | CommonPrefix | Problem]:

@@ -33,6 +33,7 @@ class Uploads(Objects):
         modified_ns: int | None = None,
     ) -> str:
         target = self.target("CreateMultipartUpload", bucket, key)
+        self.check_writable(target, size)
         headers = attrs.to_headers(target, attributes)
         _, body = self.wire.call(target, "POST", query=[("uploads", "")], headers=headers)
         root = self.answer(target, body, "InitiateMultipartUploadResult")
