@@ -27,12 +27,20 @@ _ONE_NAME = (errno.EISDIR, errno.ENOTDIR)
 _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
+class BodyFailed(Exception):
+    """Carries an error of the bytes' source, which is none of the filesystem's, to ``put``."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
 @contextmanager
 def translated(doing: str, path: str, *, bucket: bool = False) -> Iterator[None]:
     """Errors of the block as ours. ``bucket``: what is missing is the bucket."""
     try:
         yield
-    except StorageError:
+    except (StorageError, BodyFailed):
         raise
     except Exception as error:  # each library has its own kinds; none is swallowed
         raise failure(error, doing, path, bucket=bucket) from error
@@ -55,6 +63,8 @@ def failure(error: Exception, doing: str, path: str, *, bucket: bool = False) ->
         return ObjectExists(text)
     if isinstance(error, (IsADirectoryError, NotADirectoryError)) or code in _ONE_NAME:
         return KeyNotSupported(f"{path!r}: this needs a file and a folder of one name ({said})")
+    if code == errno.ENAMETOOLONG:
+        return KeyNotSupported(f"{path[:200]!r}: the name is too long for this filesystem")
     if isinstance(error, NotImplementedError):
         return NotSupported(text)
     if isinstance(error, ConnectionRefusedError) or code in _UNREACHABLE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from svstorage.errors import BucketNotFound, ObjectNotFound, StorageError
+from svstorage.errors import BucketNotFound, KeyNotSupported, ObjectNotFound, StorageError
 from svstorage.model import CommonPrefix, Entry, Problem, key_order
 from svstorage.providers.fsspec_store import traits, writing
 from svstorage.providers.fsspec_store.failures import translated
@@ -40,6 +40,8 @@ class Lister:
         """Every object whose key begins with ``prefix`` and sorts after ``start_after``."""
         folder = prefix[: prefix.rfind("/") + 1]
         after = key_order(start_after)
+        if not self._can_name(folder):
+            return  # nothing can be there
         flat = traits.brings(traits.innermost(self._fs), "find")
         for item in self._flat(folder) if flat else self._walk(folder):
             if not item.key.startswith(prefix):
@@ -50,7 +52,7 @@ class Lister:
     def level(self, prefix: str) -> Iterator[Found]:
         """What lies directly below ``prefix``, which is empty or ends in ``/`` for a folder."""
         folder = prefix[: prefix.rfind("/") + 1]
-        for item in self._level(folder):
+        for item in self._level(folder) if self._can_name(folder) else ():
             key = item.prefix if isinstance(item, CommonPrefix) else item.key
             if key.startswith(prefix):
                 yield item
@@ -132,8 +134,8 @@ class Lister:
 
     def _can_name(self, folder: str) -> bool:
         try:
-            self._path(folder[:-1])
-        except StorageError:
+            self._where(folder)
+        except KeyNotSupported:
             return False
         return True
 

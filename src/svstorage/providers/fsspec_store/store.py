@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fsspec import AbstractFileSystem
 from fsspec.dircache import DirCache
 
+from svstorage.addresses import display
 from svstorage.errors import (
     BucketNotFound,
     KeyNotSupported,
@@ -31,19 +32,23 @@ from svstorage.model import (
     Stored,
 )
 from svstorage.providers.fsspec_store import traits, writing
-from svstorage.providers.fsspec_store.failures import failure, translated
+from svstorage.providers.fsspec_store.failures import BodyFailed, failure, translated
 from svstorage.providers.fsspec_store.info import entry_of
 from svstorage.providers.fsspec_store.listing import Lister
 from svstorage.providers.fsspec_store.reading import FsspecReader
 
+LONGEST = 1200
+"""Bytes of bucket and key together: object stores allow 1,024 for the key."""
+
 
 class FsspecStore:
-    """Buckets are the top folders of ``fs``; the empty name is the root itself as one bucket.
+    """Buckets are the top folders of ``fs``.
 
     Args:
         fs: the filesystem, for this store alone: its listing cache is turned off.
         identity: equal for two stores of the same place (see `ObjectStore.identity`); by
-            default no two are. No secrets.
+            default what the filesystem's options tell of it. No secrets.
+        single_folder: the root of ``fs`` itself is the one bucket, named ``""``.
         thread_safe: whether many threads may use ``fs`` at once. By default those built on
             asyncio are taken to be; the others are used by one thread at a time.
 
@@ -58,6 +63,7 @@ class FsspecStore:
         fs: AbstractFileSystem,
         *,
         identity: str | None = None,
+        single_folder: bool = False,
         thread_safe: bool | None = None,
     ) -> None:
         self._fs = fs
@@ -67,7 +73,8 @@ class FsspecStore:
             if isinstance(cache, DirCache):
                 cache.use_listings_cache = False
                 cache.clear()
-        self._identity = identity or f"fsspec:{'/'.join(sorted(traits.protocols(fs)))}:{id(fs)}"
+        self._identity = identity or traits.identity(fs)
+        self._single_folder = single_folder
         safe = self._inner.async_impl if thread_safe is None else thread_safe
         self._one_at_a_time = None if safe else threading.RLock()
         self._known_buckets: set[str] = set()
@@ -93,6 +100,8 @@ class FsspecStore:
     # Buckets
 
     def list_buckets(self) -> list[BucketInfo]:
+        if self._single_folder:
+            return [BucketInfo("")]
         root = self._fs.root_marker
         found = Lister(self._fs, self._lock, root, lambda key: root + key).level("")
         return sorted(
@@ -101,15 +110,15 @@ class FsspecStore:
         )
 
     def bucket_exists(self, bucket: str) -> bool:
-        if not bucket:
-            return True
-        path = self._bucket_path(bucket)
-        with self._lock(), translated("look at", path):
-            self._fs.invalidate_cache()
-            try:
+        if self._single_folder or not bucket:
+            return self._single_folder and not bucket
+        try:
+            path = self._bucket_path(bucket)
+            with self._lock(), translated("look at", path):
+                self._fs.invalidate_cache()
                 return bool(self._fs.info(path)["type"] == "directory")
-            except FileNotFoundError:
-                return False
+        except (KeyNotSupported, ObjectNotFound):
+            return False
 
     def create_bucket(self, bucket: str) -> None:
         path = self._bucket_path(bucket)
@@ -136,6 +145,8 @@ class FsspecStore:
         return self._listing(self._lister(bucket).level(prefix), bucket)
 
     def _lister(self, bucket: str) -> Lister:
+        if not bucket and not self._single_folder:
+            raise BucketNotFound("a bucket without a name is not there")
         root = self._bucket_path(bucket) if bucket else self._fs.root_marker
         return Lister(self._fs, self._lock, root, lambda key: self._path(bucket, key))
 
@@ -155,10 +166,14 @@ class FsspecStore:
     # Objects
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
-        path = self._path(bucket, key.removesuffix("/") if key.endswith("/") else key)
-        with self._lock(), translated("look at", path):
-            self._fs.invalidate_cache()
-            info = self._fs.info(path)
+        path = self._path(bucket, key.removesuffix("/"))
+        try:
+            with self._lock(), translated("look at", path):
+                self._fs.invalidate_cache()
+                info = self._fs.info(path)
+        except ObjectNotFound:
+            self._need(bucket)
+            raise
         if key.endswith("/"):
             if info["type"] != "directory" or next(self.list_level(bucket, key), None) is not None:
                 raise ObjectNotFound(f"{path!r}: there is no such object")
@@ -225,12 +240,19 @@ class FsspecStore:
         self._need(bucket)
         if if_none_match and self._is_there(bucket, key):
             raise ObjectExists(f"{path!r}: it is there already")
-        with translated("write", path):
-            writing.write(self._fs, self._lock, path, body, size, create=if_none_match)
+        content = writing.Content(body, size, path, md5)
+        try:
+            with translated("write", path):
+                writing.write(self._fs, self._lock, content, create=if_none_match)
+        except BodyFailed as failed:
+            raise failed.error from None
+        except ObjectExists as error:
+            if if_none_match:
+                raise
+            raise KeyNotSupported(f"{error}: a file has the name of a folder") from error
+        # What it holds now. Where that is not what was written, the caller has to know.
         stored = self.head(bucket, key).entry
-        if stored.size != size:
-            raise ObjectChanged(f"{path!r}: it holds {stored.size} bytes where {size} were written")
-        return Stored(size, stored.etag, stored.checksum, stored.modified_ns)
+        return Stored(stored.size, stored.etag, stored.checksum, stored.modified_ns)
 
     def _put_marker(self, bucket: str, key: str, size: int) -> Stored:
         if size:
@@ -239,6 +261,9 @@ class FsspecStore:
         self._need(bucket)
         with self._lock(), translated("make the folder", path):
             self._fs.makedirs(path, exist_ok=True)
+            self._fs.invalidate_cache()
+            if not self._fs.isdir(path):  # object stores only act as if they made one
+                raise KeyNotSupported(f"{path!r}: this filesystem has no empty folders")
         return Stored(0)
 
     def delete(self, bucket: str, key: str) -> None:
@@ -249,10 +274,31 @@ class FsspecStore:
                 self._fs.invalidate_cache()
                 if key.endswith("/"):
                     self._fs.rmdir(path)
-                else:
+                    return
+                try:
                     self._fs.rm_file(path)
+                except OSError:
+                    if self._fs.isdir(path):
+                        return  # there is a folder of the name, but no object
+                    raise
         except ObjectNotFound:
             return
+        if not self._inner.async_impl:
+            self._tidy(bucket, key)
+
+    def _tidy(self, bucket: str, key: str) -> None:
+        """Remove the folders that ``key`` was the last object of, as folders of keys vanish."""
+        if not traits.removes_only_empty_folders(self._inner):
+            return
+        while key := key.rpartition("/")[0]:
+            path = self._path(bucket, key)
+            with self._lock():
+                try:
+                    if self._fs.ls(path, detail=False):
+                        return
+                    self._fs.rmdir(path)
+                except OSError:
+                    return  # somebody else wrote into it or removed it, or there are no folders
 
     def delete_many(
         self, bucket: str, keys: Sequence[str]
@@ -307,21 +353,28 @@ class FsspecStore:
     # Paths
 
     def _bucket_path(self, bucket: str) -> str:
-        return self._path("", bucket)
+        if "/" in bucket:
+            raise KeyNotSupported(f"{bucket!r}: a bucket's name has no slash")
+        return self._exact(bucket)
 
     def _path(self, bucket: str, key: str) -> str:
         """The path of a key. Raises `KeyNotSupported` where the filesystem would take another."""
-        inside = f"{bucket}/{key}" if bucket and key else bucket or key
-        names = inside.split("/")
-        if not inside or writing.is_draft(inside):
-            raise KeyNotSupported(f"{inside!r}: this name is not for an object")
-        if not self._inner.async_impl and any(name in ("", ".", "..") for name in names):
-            # On what is a tree of folders these lead to another place.
-            raise KeyNotSupported(f"{inside!r}: a folder cannot be called like one of these names")
-        path = f"{self._fs.root_marker}{inside}"
-        if not _kept(self._fs, path) or not _kept(self._inner, f"x/{inside}"):
-            raise KeyNotSupported(f"{inside!r}: this filesystem would take it for another name")
-        return path
+        return self._exact(f"{bucket}/{key}" if bucket and key else key)
+
+    def _exact(self, path: str) -> str:
+        shown = display(path[:200])
+        try:
+            length = len(path.encode())
+        except UnicodeEncodeError:
+            raise KeyNotSupported(f"{shown}: the name is no valid text") from None
+        if not path or "\0" in path or length > LONGEST or writing.is_draft(path):
+            raise KeyNotSupported(f"{shown}: this cannot be the name of an object")
+        if not self._inner.async_impl and any(n in ("", ".", "..") for n in path.split("/")):
+            # In a tree of folders these lead to another place.
+            raise KeyNotSupported(f"{shown}: no file or folder can have one of these names")
+        if not _kept(self._fs, path) or not _kept(self._inner, f"x/{path}"):
+            raise KeyNotSupported(f"{shown}: this filesystem would take it for another name")
+        return f"{self._fs.root_marker}{path}"
 
     def _need(self, bucket: str) -> None:
         if bucket not in self._known_buckets:
@@ -353,6 +406,6 @@ def _kept(fs: AbstractFileSystem, path: str) -> bool:
         _, key, *version = split(path) if split is not None else ("", "")
     except Exception as error:  # a name that the library cannot even parse
         raise failure(error, "name", path) from error
-    if stripped != path and not stripped.endswith(f"/{path}"):
+    if stripped not in (path, f"{fs.root_marker}{path}") and not stripped.endswith(f"/{path}"):
         return False
     return split is None or (key == path.partition("/")[2] and not any(version))

@@ -62,3 +62,26 @@ def publishes_on_commit(file: Any) -> bool:
         and kind.commit is not AbstractBufferedFile.commit
         and kind.discard is not AbstractBufferedFile.discard
     )
+
+
+# Names of options that tell where a filesystem is, and no secrets.
+_PLACE = ("host", "port", "endpoint_url", "account_name", "account_host", "project", "path",
+          "share", "username", "fo", "target_protocol", "repo", "org", "instance")  # fmt: skip
+
+
+def identity(fs: AbstractFileSystem) -> str:
+    """The same text for filesystems of the same place, also in another process."""
+    if isinstance(fs, DirFileSystem):
+        return f"{identity(fs.fs)}/{fs.path}"
+    options = {**fs.storage_options.get("client_kwargs", {}), **fs.storage_options}
+    known = [
+        f"{name}={options[name]}" for name in _PLACE if isinstance(options.get(name), str | int)
+    ]
+    if options.get("global_store") is False:
+        known.append(f"id={id(fs)}")  # fsspec's memory, with content of its own
+    return f"fsspec {'/'.join(sorted(protocols(fs)))} {' '.join(known)}".rstrip()
+
+
+def removes_only_empty_folders(fs: AbstractFileSystem) -> bool:
+    """False for pyarrow's filesystems, whose ``rmdir`` takes everything below along."""
+    return bool(type(fs).rmdir.__module__ != "fsspec.implementations.arrow")

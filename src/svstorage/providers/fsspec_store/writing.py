@@ -13,20 +13,20 @@ Four ways, the first that fits:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from svstorage.errors import ObjectChanged
+from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.providers.fsspec_store import traits
-
-if TYPE_CHECKING:
-    from svstorage.providers.base import Chunk
+from svstorage.providers.fsspec_store.failures import BodyFailed
 
 MIB = 1 << 20
 SMALL = 8 * MIB
@@ -42,22 +42,65 @@ def is_draft(path: str) -> bool:
     return _DRAFT.fullmatch(path.rpartition("/")[2]) is not None
 
 
-def write(
-    fs: AbstractFileSystem, lock: Lock, path: str, body: Any, size: int, *, create: bool
-) -> None:
-    """Store ``size`` bytes of ``body`` at ``path``, or raise and leave what was there.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes to write: exactly ``size`` of them, with the digest ``md5`` where it is given."""
+
+    body: Any
+    size: int
+    path: str
+    md5: bytes | None = None
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it. Raises `ObjectChanged` or `ChecksumMismatch`, at the latest after the last
+        piece; an error of the body itself comes as `BodyFailed`."""
+        digest = hashlib.md5(usedforsecurity=False)
+        left = self.size
+        for piece in self._read():
+            left -= len(piece)
+            if left < 0:
+                raise ObjectChanged(f"{self.path!r}: the source has more than {self.size} bytes")
+            digest.update(piece)
+            yield piece
+        if left:
+            raise ObjectChanged(f"{self.path!r}: the source ended {left} bytes early")
+        if self.md5 is not None and digest.digest() != self.md5:
+            raise ChecksumMismatch(f"{self.path!r}: the bytes are not those announced (MD5)")
+
+    def _read(self) -> Iterator[bytes]:
+        if not hasattr(self.body, "read"):
+            view = memoryview(self.body).cast("B")
+            for start in range(0, len(view), SMALL):
+                yield bytes(view[start : start + SMALL])
+            return
+        left = self.size
+        while True:
+            try:
+                # One byte more than announced, so that a source that has grown is noticed.
+                piece = bytes(self.body.read(min(left, _CHUNK) or 1))
+            except Exception as error:
+                raise BodyFailed(error) from error
+            if not piece:
+                return
+            left -= min(left, len(piece))
+            yield piece
+
+
+def write(fs: AbstractFileSystem, lock: Lock, content: Content, *, create: bool) -> None:
+    """Store ``content``, or raise and leave what was there.
 
     ``create``: filesystems that can check that nothing is there yet do so in the same request.
     """
+    path, size = content.path, content.size
     inner = traits.innermost(fs)
     one_call = traits.brings(inner, "pipe_file")
     if one_call and size <= SMALL:
-        data = b"".join(_exactly(body, size, path))
+        data = b"".join(content.pieces())
         with lock():
             fs.pipe_file(path, data, **({"mode": "create"} if create and inner.async_impl else {}))
         return
     if not inner.async_impl:
-        _by_rename(fs, lock, path, body, size)
+        _by_rename(fs, lock, content)
         return
     block = max(SMALL, math.ceil(size / _PARTS))
     # Not `open`, which would make the file part of a transaction of all threads.
@@ -65,15 +108,15 @@ def write(
         traits.inner_path(fs, path), "xb" if create else "wb", block_size=block, autocommit=False
     )
     if traits.publishes_on_commit(file):
-        _by_commit(file, body, size, path)
+        _by_commit(file, content)
         return
     file.closed = True  # nothing was sent, and its destructor must not
-    _by_upload(fs, path, body, size)
+    _by_upload(fs, content)
 
 
-def _by_commit(file: Any, body: Any, size: int, path: str) -> None:
+def _by_commit(file: Any, content: Content) -> None:
     try:
-        for chunk in _exactly(body, size, path):
+        for chunk in content.pieces():
             file.write(chunk)
         file.close()
         file.commit()
@@ -83,21 +126,23 @@ def _by_commit(file: Any, body: Any, size: int, path: str) -> None:
         raise
 
 
-def _by_upload(fs: AbstractFileSystem, path: str, body: Any, size: int) -> None:
+def _by_upload(fs: AbstractFileSystem, content: Content) -> None:
     with tempfile.NamedTemporaryFile(prefix="svstorage-") as spool:
-        _fill(spool, body, size, path)
+        for chunk in content.pieces():
+            spool.write(chunk)
         spool.flush()
-        fs.put_file(spool.name, path)
+        fs.put_file(spool.name, content.path)
 
 
-def _by_rename(fs: AbstractFileSystem, lock: Lock, path: str, body: Any, size: int) -> None:
+def _by_rename(fs: AbstractFileSystem, lock: Lock, content: Content) -> None:
+    path, size = content.path, content.size
     folder, slash, _ = path.rpartition("/")
     draft = f"{folder}{slash}.svstorage-tmp-{secrets.token_hex(8)}~"
     file: Any = None
     try:
         with lock():
             file = _opened(fs, draft, folder)
-        for chunk in _exactly(body, size, path):
+        for chunk in content.pieces():
             with lock():
                 file.write(chunk)
         with lock():
@@ -115,11 +160,12 @@ def _by_rename(fs: AbstractFileSystem, lock: Lock, path: str, body: Any, size: i
 
 
 def _opened(fs: AbstractFileSystem, draft: str, folder: str) -> Any:
-    try:
-        return fs.open(draft, "wb")
-    except FileNotFoundError:
-        fs.makedirs(folder, exist_ok=True)
-        return fs.open(draft, "wb")
+    for _ in range(3):  # a folder may be tidied away just after it was made
+        try:
+            return fs.open(draft, "wb")
+        except FileNotFoundError:
+            fs.makedirs(folder, exist_ok=True)
+    return fs.open(draft, "wb")
 
 
 def move(fs: AbstractFileSystem, source: str, target: str) -> None:
@@ -129,30 +175,3 @@ def move(fs: AbstractFileSystem, source: str, target: str) -> None:
     else:
         fs.cp_file(source, target)
         fs.rm_file(source)
-
-
-def _exactly(body: Any, size: int, path: str) -> Iterator[Any]:
-    """The body in pieces. Raises `ObjectChanged` where it is shorter or longer than ``size``."""
-    if not hasattr(body, "read"):
-        view = memoryview(body).cast("B")
-        if len(view) != size:
-            raise ObjectChanged(f"{path!r}: {len(view)} bytes were given for {size}")
-        for start in range(0, size, SMALL):
-            yield bytes(view[start : start + SMALL])
-        return
-    left = size
-    while left:
-        chunk: Chunk = body.read(min(left, _CHUNK))
-        if not chunk:
-            raise ObjectChanged(f"{path!r}: the source ended {left} bytes early")
-        left -= memoryview(chunk).nbytes
-        if left < 0:
-            raise ObjectChanged(f"{path!r}: the source has more than {size} bytes")
-        yield bytes(chunk)
-    if body.read(1):
-        raise ObjectChanged(f"{path!r}: the source has more than {size} bytes")
-
-
-def _fill(file: IO[bytes], body: Any, size: int, path: str) -> None:
-    for chunk in _exactly(body, size, path):
-        file.write(chunk)
