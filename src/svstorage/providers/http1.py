@@ -50,6 +50,10 @@ class AnswerTooLarge(OSError):
     """The body is larger than the caller allows."""
 
 
+class NotConnected(OSError):
+    """There is no connection at all; the cause tells why."""
+
+
 class _Stale(OSError):
     """A rested connection was closed by the peer before it sent a byte of an answer."""
 
@@ -393,10 +397,13 @@ class Pool:
             connection.close()
 
     def _connect(self) -> Connection:
-        return Connection(
-            self._host,
-            self._port,
-            tls=self._tls,
-            connect_timeout=self._connect_timeout,
-            timeout=self._timeout,
-        )
+        try:
+            return Connection(
+                self._host,
+                self._port,
+                tls=self._tls,
+                connect_timeout=self._connect_timeout,
+                timeout=self._timeout,
+            )
+        except OSError as error:
+            raise NotConnected(str(error)) from error
