@@ -293,6 +293,22 @@ class NativeStore(Protocol):
         ...
 
 
+@runtime_checkable
+class WholeStore(Protocol):
+    """A store that carries small objects whole, cheaply: `read_whole` and a ``put`` of bytes."""
+
+    carries_whole: bool
+    """False where these calls are no cheaper than others (behind a proxy, say)."""
+
+    def read_whole(self, bucket: str, entry: Entry) -> tuple[Chunk, ObjectInfo]:
+        """All bytes of a listed object, and what the answer told of it.
+
+        Raises `ObjectChanged` where it is another version than ``entry``. The caller compares
+        the number of bytes.
+        """
+        ...
+
+
 ConfigT = TypeVar("ConfigT", bound=ProviderConfig)
 
 

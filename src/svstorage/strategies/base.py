@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from svstorage.model import Checksum, Entry, Part, Stored
 from svstorage.providers.base import ObjectStore
 
 Verify = Literal["none", "size", "checksum"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,26 @@ class Confirmed:
     source: Entry | None = None
     bytes_sent: int = 0
     """Bytes that crossed this process now; less than the size after a resumed upload."""
+
+
+class PairMemo(Generic[T]):
+    """Remembers what was found out about the pair asked of last.
+
+    Every object of a run has the same pair, and asking a store what it is takes longer than
+    all the rest of `Strategy.can_carry`.
+    """
+
+    __slots__ = ("_ask", "_last")
+
+    def __init__(self, ask: Callable[[Pair], T]) -> None:
+        self._ask = ask
+        self._last: tuple[Pair, T] | None = None
+
+    def __call__(self, pair: Pair) -> T:
+        last = self._last
+        if last is None or last[0] is not pair:
+            self._last = last = (pair, self._ask(pair))
+        return last[1]
 
 
 class PartLog(Protocol):

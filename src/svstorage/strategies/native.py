@@ -1,4 +1,4 @@
-"""The fast lane for small and middling objects: obstore, whose core is compiled.
+"""The fast lane for small and middling objects: our lean HTTP client, else obstore.
 
 It carries a whole object in memory, so it takes only objects up to `LARGEST` and keeps all
 bodies in flight below `BUDGET` together.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 from svstorage.addresses import display
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
-from svstorage.providers.base import NativeStore
+from svstorage.providers.base import NativeStore, WholeStore
 from svstorage.strategies.attributes import carried, tagged
-from svstorage.strategies.base import Confirmed, Context, End, Job
+from svstorage.strategies.base import Confirmed, Context, End, Job, Pair, PairMemo
 from svstorage.strategies.exact_keys import obstore_keeps
 
 MIB = 1 << 20
@@ -40,41 +39,81 @@ class MemoryBudget:
         self._free = total
         self._condition = threading.Condition()
 
-    @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
+    def take(self, size: int) -> None:
+        """Wait until ``size`` bytes are free, and hold them."""
         with self._condition:
             while self._free < size:
                 self._condition.wait()
             self._free -= size
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._free += size
-                self._condition.notify()
+
+    def give(self, size: int) -> None:
+        with self._condition:
+            self._free += size
+            self._condition.notify()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """How objects can leave the source and enter the destination of one pair."""
+
+    whole_reads: bool
+    whole_writes: bool
+    obstore_reads: bool
+    obstore_writes: bool
+
+    @classmethod
+    def of(cls, pair: Pair) -> _Ways:
+        source, destination = pair.source.store, pair.destination.store
+        whole_reads, whole_writes = (
+            isinstance(store, WholeStore) and store.carries_whole for store in (source, destination)
+        )
+        return cls(
+            whole_reads,
+            whole_writes,
+            not whole_reads and isinstance(source, NativeStore) and source.native_reads,
+            not whole_writes and isinstance(destination, NativeStore) and destination.native_writes,
+        )
 
 
 class NativeStrategy:
     name = "native"
-    summary = "obstore, for objects up to 8 MiB whose keys it keeps exactly"
+    summary = "in memory, over our own lean HTTP client or obstore, for objects up to 8 MiB"
 
     def __init__(self) -> None:
         self._budget = MemoryBudget(BUDGET)
+        self._ways = PairMemo(_Ways.of)
 
     def can_carry(self, job: Job) -> float | None:
         if job.entry.size > LARGEST:
             return None
-        return 2.0 if _reads(job) or _writes(job) else None
+        ways = self._ways(job.pair)
+        able = (
+            ways.whole_reads
+            or ways.whole_writes
+            or (ways.obstore_reads and obstore_keeps(job.entry.key))
+            or (ways.obstore_writes and obstore_keeps(job.destination_key))
+        )
+        return 2.0 if able else None
 
     def carry(self, job: Job, context: Context) -> Confirmed:
         context.check_stop()
-        with self._budget.hold(job.entry.size):
+        size = job.entry.size
+        self._budget.take(size)
+        try:
             return self._carry(job, context)
+        finally:
+            self._budget.give(size)
 
     def _carry(self, job: Job, context: Context) -> Confirmed:
         source, destination = job.pair.source, job.pair.destination
         entry = job.entry
-        data, info = _get(source, entry) if _reads(job) else _read(source, entry)
+        ways = self._ways(job.pair)
+        if ways.whole_reads:
+            data, info = cast(WholeStore, source.store).read_whole(source.bucket, entry)
+        elif ways.obstore_reads and obstore_keeps(entry.key):
+            data, info = _get(source, entry)
+        else:
+            data, info = _read(source, entry)
         length = len(data)
         if length != entry.size:
             raise ObjectChanged(
@@ -84,7 +123,7 @@ class NativeStrategy:
         digest = None
         if context.verify == "checksum":
             digest = hashlib.md5(data, usedforsecurity=False).digest()
-            announced = entry.checksum
+            announced = info.entry.checksum
             if announced and announced.algorithm == "md5" and announced.value != digest.hex():
                 raise ChecksumMismatch(
                     f"{display(entry.key)}: the bytes that arrived are not those announced (MD5)"
@@ -95,7 +134,7 @@ class NativeStrategy:
             destination.store.capabilities,
             tags=context.tags,
         )
-        if _writes(job) and not attributes.tags:  # obstore sends no tags
+        if ways.obstore_writes and obstore_keeps(job.destination_key):
             stored = _put(destination, job.destination_key, data, attributes)
         else:
             stored = destination.store.put(
@@ -109,21 +148,7 @@ class NativeStrategy:
             )
         context.progress(length)
         sent = Checksum("md5", digest.hex()) if digest else None
-        return Confirmed(stored, sent=sent, source=entry, bytes_sent=length)
-
-
-def _reads(job: Job) -> bool:
-    store = job.pair.source.store
-    return isinstance(store, NativeStore) and store.native_reads and obstore_keeps(job.entry.key)
-
-
-def _writes(job: Job) -> bool:
-    store = job.pair.destination.store
-    return (
-        isinstance(store, NativeStore)
-        and store.native_writes
-        and obstore_keeps(job.destination_key)
-    )
+        return Confirmed(stored, sent=sent, source=info.entry, bytes_sent=length)
 
 
 def _read(end: End, entry: Entry) -> tuple[Any, ObjectInfo]:

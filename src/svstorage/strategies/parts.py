@@ -20,7 +20,7 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
-from svstorage.model import Checksum, Part, PartLimits, Stored
+from svstorage.model import Checksum, Entry, Part, PartLimits, Stored
 from svstorage.providers.base import MultipartStore
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
@@ -38,10 +38,10 @@ class PartsStrategy:
     summary = "resumable: ranges of the source to parts of the destination, several at once"
 
     def can_carry(self, job: Job) -> float | None:
+        if job.entry.size < PARTS_THRESHOLD:
+            return None
         store = job.pair.destination.store
         if store.capabilities.parts is None or not isinstance(store, MultipartStore):
-            return None
-        if job.entry.size < PARTS_THRESHOLD:
             return None
         return 5.0
 
@@ -75,7 +75,11 @@ class _PartsCopy:
             self.context.resumed(known.size)
             if known.checksum is not None and known.checksum.algorithm == "md5":
                 self.digests[known.number] = bytes.fromhex(known.checksum.value)
-        self._carry_all(upload_id, missing, done)
+        try:
+            self._carry_all(upload_id, missing, done)
+        except NotSupported as error:
+            # A service that cannot take a part twice (rclone's) would refuse it for ever.
+            raise self._begun_anew(upload_id, error) from None
         sent = self._sent()
         if sent is not None and part == self.source_part and sent != entry.checksum:
             # The parts are cut as the source's own were, so that their ETags must be equal.
@@ -93,17 +97,28 @@ class _PartsCopy:
         bucket, key = self.destination.bucket, self.job.destination_key
         try:
             return self.multipart.complete_upload(bucket, key, upload_id, parts)
-        except (ServiceError, ConnectionFailed):
+        except (ServiceError, ConnectionFailed, ObjectNotFound) as error:
             # The answer was lost: perhaps the object is there. Only its ETag could prove it.
-            if sent is None:
-                raise
-            try:
-                there = self.destination.store.head(bucket, key).entry
-            except ObjectNotFound:
-                there = None
+            there = self._there() if sent is not None else None
             if there is None or there.checksum != sent or there.size != self.job.entry.size:
+                if isinstance(error, ObjectNotFound):  # there is no such upload (any more)
+                    raise self._begun_anew(upload_id, error) from None
                 raise
             return Stored(there.size, there.etag, there.checksum, there.modified_ns)
+
+    def _there(self) -> Entry | None:
+        try:
+            return self.destination.store.head(
+                self.destination.bucket, self.job.destination_key
+            ).entry
+        except ObjectNotFound:
+            return None
+
+    def _begun_anew(self, upload_id: str, error: StorageError) -> ServiceError:
+        """Give this upload up, so that the next try begins another."""
+        self.context.parts.forget()
+        self._drop(upload_id)
+        return ServiceError(f"{error}. The upload is begun anew")
 
     def _drop(self, upload_id: str) -> None:
         with contextlib.suppress(StorageError, OSError):

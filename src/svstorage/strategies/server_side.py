@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from svstorage.providers.base import CopiesAcross
-from svstorage.strategies.base import Confirmed, Context, Job, Pair
+from svstorage.strategies.base import Confirmed, Context, Job, Pair, PairMemo
 
 
 class ServerSideStrategy:
@@ -12,11 +12,11 @@ class ServerSideStrategy:
     name = "server-side"
     summary = "a copy made by the service itself (on a local disk: reflink or copy_file_range)"
 
+    def __init__(self) -> None:
+        self._able = PairMemo(_able)
+
     def can_carry(self, job: Job) -> float | None:
-        pair = job.pair
-        if pair.same_service:
-            return 1.0 if pair.destination.store.capabilities.server_side_copy else None
-        return 1.0 if _across(pair) is not None else None
+        return 1.0 if self._able(job.pair) else None
 
     def carry(self, job: Job, context: Context) -> Confirmed:
         source, destination = job.pair.source, job.pair.destination
@@ -33,6 +33,12 @@ class ServerSideStrategy:
             )
         context.progress(job.entry.size)
         return Confirmed(stored, sent=None, source=job.entry)
+
+
+def _able(pair: Pair) -> bool:
+    if pair.same_service:
+        return pair.destination.store.capabilities.server_side_copy
+    return _across(pair) is not None
 
 
 def _across(pair: Pair) -> CopiesAcross | None:

@@ -69,6 +69,7 @@ class S3Store(Copying):
         # The ETag of a PUT is its MD5 (but in encrypted buckets), so that writes are confirmed.
         self.native_writes = native.environment_is_quiet()
         self.native_reads = self.native_writes and native.reads_safely(config, credentials)
+        self.carries_whole = self.wire.is_quick
         self._lock = threading.Lock()
 
     @cached_property

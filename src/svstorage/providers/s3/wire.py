@@ -62,6 +62,11 @@ class Wire:
         """The time as the service sees it."""
         return time.time() + self._clock_offset
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether `call` costs little (see `quick`)."""
+        return self._quick.usable
+
     def region(self, bucket: str) -> str:
         return self._regions.get(bucket, self.config.region)
 
