@@ -118,12 +118,7 @@ class Cycle:
             self._take_down(bench)
             self._leave_out(bench, direction)
             self._settle(bench, self.options.settle if settle is None else settle)
-            left_out = {"pull": _PUSHES, "push": _PULLS, "both": ()}[direction]
-            self._hold(
-                bench,
-                [v for v in _WAITS_FOR if v not in left_out and not (quick and v in _PULLS)],
-                accepted=deletes == "accept",
-            )
+            self._hold(bench, direction, quick=quick, deletes=deletes)
             self._carry(bench)
             return account
 
@@ -287,10 +282,18 @@ class Cycle:
                     bench.account.waiting.append(one.key)
             bench.plan.todo[verdict] = still
 
-    def _hold(self, bench: Bench, verdicts: list[Verdict], *, accepted: bool) -> None:
+    def _hold(self, bench: Bench, direction: Direction, *, quick: bool, deletes: Deletes) -> None:
         plan, sides = bench.plan, bench.plan.sides
-        for verdict in verdicts:
-            name, sentence = _WAITS_FOR[verdict]
+        left_out = {"pull": _PUSHES, "push": _PULLS, "both": ()}[direction]
+        for verdict, (name, sentence) in _WAITS_FOR.items():
+            if deletes == "undo":
+                # Undoing what is gone here is a pull, though deleting it there were a push.
+                undoes = direction != ("push" if verdict is Verdict.DELETE_REMOTE else "pull")
+                if undoes:
+                    bench.manifest.set_text(name, None)
+                continue
+            if verdict in left_out or (quick and verdict in _PULLS):
+                continue
             from_here = verdict is Verdict.DELETE_REMOTE
             doomed = plan.of(verdict)
             why = held(
@@ -299,7 +302,7 @@ class Cycle:
                 known=plan.known,
                 trusted=sides.local_trusted if from_here else sides.remote_trusted,
                 was_held=bench.manifest.text(name) is not None,
-                accepted=accepted,
+                accepted=deletes == "accept",
             )
             if why is None:
                 bench.manifest.set_text(name, None)

@@ -19,6 +19,7 @@ from svstorage.jupyter.versions import digest_of, local_version, remote_version,
 from svstorage.model import Entry
 from svstorage.strategies.base import Job, Pair
 from svstorage.transfer.carry import Outcome
+from svstorage.transfer.compare import read_digest
 
 _T = TypeVar("_T")
 _BATCH = 200
@@ -109,14 +110,26 @@ def recover(bench: Bench) -> None:
 
 
 def _without_obstacles(bench: Bench, items: Iterable[Seen]) -> list[Seen]:
+    """Those that can lie in the folder. Of ``a`` and ``a/b``, which a disk cannot both hold, it
+    is ``a`` that is fetched."""
+    wanted = list(items)
+    files = {one.key for one in wanted}
     fine = []
-    for one in items:
+    for one in wanted:
         reason = bench.folder.obstacle(one.key)
+        above = next((folder for folder in _above(one.key) if folder in files), None)
+        if above is not None:
+            reason = f"{above} is a file, so nothing can lie in it"
         if reason is None:
             fine.append(one)
         else:
             bench.account.problems[one.key] = reason
     return fine
+
+
+def _above(key: str) -> Iterator[str]:
+    while key := key.rpartition("/")[0]:
+        yield key
 
 
 def _overwritten_unseen(bench: Bench, items: list[Seen]) -> set[str]:
@@ -127,7 +140,11 @@ def _overwritten_unseen(bench: Bench, items: list[Seen]) -> set[str]:
         base = replaced[key]
         if info is None or base is None:
             continue
-        descends = lineage.descends(info.attributes.metadata, base.digest)
+        metadata = info.attributes.metadata
+        descends = lineage.descends(metadata, base.digest)
+        if not descends and lineage.CONTENT in metadata:
+            held = read_digest(bench.remote_end(), info.entry, bench.stop.check)
+            descends = held.value != metadata[lineage.CONTENT]
         verdict = decide(True, Side.SAME, Side.CHANGED, descends=descends)
         if verdict is Verdict.CONFLICT:
             found.add(key)

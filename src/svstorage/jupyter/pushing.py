@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from svstorage.errors import ObjectChanged, StorageError
@@ -30,7 +31,7 @@ def push(bench: Bench, items: list[Seen]) -> None:
     there = bench.heads(one.key for one in items if one.remote is not None)
     ready = [one for one in items if _is_as_seen(bench, one, there)]
     copies = _copies(bench, ready)
-    notes = {one.key: _lineage(one, there) for one in ready}
+    notes = {one.key: _lineage(bench, one, there) for one in ready if one.key not in copies}
     local, remote = bench.local_end(notes), bench.remote_end()
 
     def jobs() -> Iterator[tuple[str, Job]]:
@@ -87,10 +88,14 @@ def _is_as_seen(bench: Bench, one: Seen, there: dict[str, ObjectInfo | None]) ->
     return False
 
 
-def _lineage(one: Seen, there: dict[str, ObjectInfo | None]) -> dict[str, str]:
+def _lineage(bench: Bench, one: Seen, there: dict[str, ObjectInfo | None]) -> dict[str, str]:
     info = there.get(one.key)
     metadata = info.attributes.metadata if info is not None else {}
-    return lineage.extended(metadata, one.base.digest if one.base is not None else None)
+    content = None
+    if bench.target.storage.store.capabilities.is_local:
+        with contextlib.suppress(OSError):  # the transfer will say what is wrong with it
+            content = digest_of(bench.folder.path(one.key))
+    return lineage.extended(metadata, one.base.digest if one.base is not None else None, content)
 
 
 def _copies(bench: Bench, items: list[Seen]) -> dict[str, Entry]:
