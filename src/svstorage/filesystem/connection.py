@@ -46,11 +46,7 @@ class Connection:
         self, storage: Storage | None, env_file: str | None, options: Mapping[str, Any]
     ) -> None:
         self._env_file = env_file
-        self._options = {
-            name: Secret(value) if isinstance(value, str) and _is_secret(name) else value
-            for name, value in options.items()
-            if value is not None
-        }
+        self._options = hidden(options)
         self._given = storage
         self._storage = storage
         self._pid = os.getpid()
@@ -60,11 +56,7 @@ class Connection:
         else:
             known = dict(storage.options)
             self._env_file = known.pop("env_file", None)
-            self._options = {
-                name: Secret(value) if isinstance(value, str) and _is_secret(name) else value
-                for name, value in known.items()
-                if value is not None
-            }
+            self._options = hidden(known)
 
     @property
     def storage(self) -> Storage:
@@ -114,6 +106,15 @@ class Connection:
         if secrets:
             parts.append(_keyed("\0".join(secrets)).hex())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are given, secrets as `Secret`."""
+    return {
+        name: Secret(value) if isinstance(value, str) and _is_secret(name) else value
+        for name, value in options.items()
+        if value is not None
+    }
 
 
 def check_same(connection: Connection, location: str) -> None:
