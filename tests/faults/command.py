@@ -187,22 +187,39 @@ def _ask(server: str, request: Mapping[str, Any], out: int, err: int) -> tuple[i
     fds = array.array("i", [out, err])
     sent = connection.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
     connection.sendall(data[sent:])
-    reader = connection.makefile("r")
-    pid = int(reader.readline())
+    lines = _Lines(connection)
+    pid = lines.next(30)
+    if pid is None:
+        raise RuntimeError("the fork server does not answer")
 
     def end(timeout: float) -> int | None:
-        connection.settimeout(timeout)
-        try:
-            line = reader.readline()
-        except TimeoutError:
-            return None
-        finally:
-            connection.settimeout(None)
-        reader.close()
-        connection.close()
-        return int(line)
+        code = lines.next(timeout)
+        if code is not None:
+            connection.close()
+        return code
 
     return pid, end
+
+
+class _Lines:
+    """Numbers, one a line, from a socket; waiting in vain does no harm."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._held = b""
+
+    def next(self, timeout: float) -> int | None:
+        self._connection.settimeout(timeout)
+        while b"\n" not in self._held:
+            try:
+                data = self._connection.recv(64)
+            except TimeoutError:
+                return None
+            if not data:
+                raise RuntimeError("the fork server is gone")
+            self._held += data
+        line, _, self._held = self._held.partition(b"\n")
+        return int(line)
 
 
 @contextmanager

@@ -22,11 +22,11 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, forks: str) -> Iterator[Cli]:
+def cli(tmp_path: Path, forks: str) -> Cli:
     folder = tmp_path / "cli"
     folder.mkdir()
     folder.chmod(0o755)
-    yield Cli(folder, forks)
+    return Cli(folder, forks)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ which the child kills itself or an operating system call fails.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import gc
 import importlib
@@ -187,11 +188,9 @@ def serve(path: str) -> None:
                 selector.unregister(event.fileobj)
                 os.close(event.fd)
                 _, status = os.waitpid(pid, 0)
-                with connection:
-                    try:
-                        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-                    except OSError:
-                        pass  # nobody waits for it any more
+                # An error here means that nobody waits for it any more.
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
 
 
 def _begin(connection: socket.socket, listener: socket.socket) -> int:
