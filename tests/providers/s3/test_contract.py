@@ -69,6 +69,12 @@ class TestRclone(ProviderContract):
     test_copy_with_other_attributes = _skipped("rclone keeps the old metadata beside the new")
 
 
+_ODD = ["nested", "two-slashes", "leading-slash", "trailing-slash", "slash-alone", "dots-inside",
+        "dot-first", "percent-slash", "plus-and-space", "glob", "backslash", "newline", "nfd",
+        "emoji", "bytes-1024-unicode"]  # fmt: skip
+
+
+@pytest.mark.slow
 class TestSeaweed(ListingContract, KeysContract, UploadsContract, ThreadsContract):
     """What a filer of folders behind it could get wrong."""
 
@@ -82,3 +88,11 @@ class TestSeaweed(ListingContract, KeysContract, UploadsContract, ThreadsContrac
         keys = [row.key for row in store.list(bucket) if isinstance(row, Entry)]
         assert [error for _, error in store.delete_many(bucket, keys) if error] == []
         store.delete_bucket(bucket)  # each bucket has volumes of its own
+
+    @pytest.mark.parametrize("name", _ODD)  # the others are in the test of all keys together
+    def test_key_is_kept_exactly_or_refused(self, subject: Subject, name: str) -> None:
+        super().test_key_is_kept_exactly_or_refused(subject, name)
+
+    @pytest.mark.parametrize("name", _ODD)
+    def test_key_is_found_by_level(self, subject: Subject, name: str) -> None:
+        super().test_key_is_found_by_level(subject, name)

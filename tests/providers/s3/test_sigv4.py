@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,17 +79,23 @@ class _FixedTime(dt.datetime):
         return cls.moment.astimezone(tz) if tz else cls.moment.replace(tzinfo=None)
 
 
-def _botocore(signer: type, method: str, url: str, headers: dict, credentials, region, now, **more):
+def _botocore(
+    signer: type, method: str, url: str, headers: dict, credentials, region, now,
+    *, body: bytes = b"", sign_body: bool = False, **more: Any,
+) -> AWSRequest:  # fmt: skip
     """The request after botocore signed it, at the moment ``now``."""
     token = credentials.session_token.reveal() if credentials.session_token else None
     theirs = Credentials(credentials.access_key, credentials.secret_key.reveal(), token)
-    request = AWSRequest(method=method, url=url, headers=dict(headers), data=b"")
-    request.context["payload_signing_enabled"] = False
-    moment = dt.datetime.fromtimestamp(now, tz=dt.timezone.utc)
+    request = AWSRequest(method=method, url=url, headers=dict(headers), data=body)
+    # Without this word botocore takes the body into the signature where there is no Content-MD5.
+    request.context["client_config"] = Config(s3={"payload_signing_enabled": sign_body})
+    moment = dt.datetime.fromtimestamp(now, tz=dt.timezone.utc).replace(tzinfo=None)
     fixed = type("_Moment", (_FixedTime,), {"moment": moment})
     # botocore reads the clock under one of these names, depending on its version.
-    with mock.patch("botocore.auth.get_current_datetime", lambda *a, **k: moment.replace(
-        tzinfo=None), create=True), mock.patch("botocore.compat.datetime.datetime", fixed, create=True):
+    with (
+        mock.patch("botocore.auth.get_current_datetime", return_value=moment, create=True),
+        mock.patch("botocore.compat.datetime.datetime", fixed, create=True),
+    ):
         signer(theirs, "s3", region, **more).add_auth(request)
     return request
 
@@ -108,18 +116,24 @@ QUERIES = st.lists(st.tuples(st.text("abcXYZ-", min_size=1, max_size=8), KEYS), 
 TIMES = st.integers(0, 4_000_000_000)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(METHODS, KEYS, QUERIES, st.dictionaries(NAMES, PRINTABLE, max_size=4), CREDENTIALS,
-       REGIONS, TIMES)  # fmt: skip
-def test_headers_as_botocore_signs_them(method, key, query, headers, credentials, region, now):
+       REGIONS, TIMES, st.booleans(), st.binary(max_size=20))  # fmt: skip
+def test_headers_as_botocore_signs_them(
+    method, key, query, headers, credentials, region, now, sign_body, body
+):
     path, text = f"/bucket/{encode_path(key)}", encode_query(query)
     headers.pop("x-amz-date", None)
     url = f"https://127.0.0.1:9000{path}" + (f"?{text}" if text else "")
-    theirs = _botocore(S3SigV4Auth, method, url, headers, credentials, region, now)
+    theirs = _botocore(
+        S3SigV4Auth, method, url, headers, credentials, region, now, body=body, sign_body=sign_body
+    )
+    payload = hashlib.sha256(body).hexdigest() if sign_body else UNSIGNED_PAYLOAD
     ours = Signer().headers(
-        method, path, text, {"host": "127.0.0.1:9000", **headers}, UNSIGNED_PAYLOAD,
+        method, path, text, {"host": "127.0.0.1:9000", **headers}, payload,
         credentials, region, now=now,
     )  # fmt: skip
+    assert theirs.headers["X-Amz-Content-SHA256"] == ours["x-amz-content-sha256"]
     assert theirs.headers["X-Amz-Date"] == ours["x-amz-date"]
     assert theirs.headers["Authorization"] == ours["authorization"]
 

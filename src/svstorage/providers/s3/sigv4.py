@@ -33,9 +33,9 @@ def encode_path(text: str) -> str:
 
 def encode_query(query: Query) -> str:
     """The query string in its canonical form, which is also the one to send."""
-    return "&".join(
-        sorted(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
-    )
+    # By name first: as whole strings "a-=" would come before "a=".
+    pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in query)
+    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 class Signer:
