@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from svstorage.addresses import Address, Kind, Role, has_glob, parse, storage_url
 from svstorage.errors import ObjectNotFound, UsageError
@@ -45,6 +45,7 @@ class Place:
     is_folder_form: bool
     is_glob: bool = False
     is_local_path: bool = False
+    """A path in a tree without buckets: of this machine, or of a filesystem such as SFTP."""
     name: str = ""
     """The last component, as a copy into a folder would call it."""
 
@@ -184,20 +185,31 @@ class Opener:
         from svstorage.providers.fsspec_store import FsspecStore
 
         try:
-            fs, path = fsspec.core.url_to_fs(text)
+            # An instance of its own: its listing cache is turned off.
+            fs, path = fsspec.core.url_to_fs(text, skip_instance_cache=True)
         except (ValueError, ImportError) as error:
             raise UsageError(f"{parsed}: fsspec cannot open it ({error})") from None
-        store: Any = FsspecStore(fs)
-        bucket, _, key = path.lstrip("/").partition("/")
-        base = f"{parsed.scheme or fs.protocol}://{bucket}/"
+        bucket, _, key = path.partition("/")
+        # Object stores have buckets; SFTP, memory and the like are one tree with a root, and
+        # where there is but one name that is a file, it lies in the root too.
+        single_folder = fs.root_marker == "/" or (
+            not (key or text.endswith("/") or not path)
+            and (FsspecStore(fs, single_folder=True).has("", path))
+        )
+        if single_folder:
+            bucket, key = "", path.lstrip("/")
+        if key and text.endswith("/") and not key.endswith("/"):
+            key += "/"
+        start = text[: len(text) - len(key)] if key and text.endswith(key) else ""
         return Place(
-            store,
+            FsspecStore(fs, single_folder=single_folder),
             bucket,
-            key + ("/" if key and text.endswith("/") and not key.endswith("/") else ""),
+            key,
             text,
-            base=base,
+            base=start or f"{parsed.scheme or fs.protocol}://{bucket}{'/' if bucket else ''}",
             is_folder_form=text.endswith("/") or not key,
             is_glob=any(c in key for c in "*?["),
+            is_local_path=single_folder,
             name=(key.rstrip("/") or bucket).rpartition("/")[2],
         )
 

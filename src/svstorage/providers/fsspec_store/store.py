@@ -238,7 +238,7 @@ class FsspecStore:
             return self._put_marker(bucket, key, size)
         path = self._path(bucket, key)
         self._need(bucket)
-        if if_none_match and self._is_there(bucket, key):
+        if if_none_match and self.has(bucket, key):
             raise ObjectExists(f"{path!r}: it is there already")
         content = writing.Content(body, size, path, md5)
         try:
@@ -382,10 +382,11 @@ class FsspecStore:
                 raise BucketNotFound(f"{bucket!r}: there is no such bucket")
             self._known_buckets.add(bucket)
 
-    def _is_there(self, bucket: str, key: str) -> bool:
+    def has(self, bucket: str, key: str) -> bool:
+        """Whether there is an object of this key."""
         try:
             self.head(bucket, key)
-        except ObjectNotFound:
+        except (ObjectNotFound, KeyNotSupported):
             return False
         return True
 
