@@ -1,7 +1,8 @@
 """The endpoint of a network service, read from the settings by one set of rules.
 
 Shared by the S3 and Azure providers (and free for plugins): contract section 1, the rules of
-``STORAGE_ENDPOINT``, ``STORAGE_PORT``, ``STORAGE_USE_SSL`` and ``STORAGE_CA_BUNDLE``.
+``STORAGE_ENDPOINT``, ``STORAGE_PORT``, ``STORAGE_USE_SSL`` and ``STORAGE_CA_BUNDLE``; and
+``STORAGE_PROXY``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from svstorage.settings import Secret
+
 if TYPE_CHECKING:
     from svstorage.settings import Settings
 
@@ -22,6 +25,7 @@ PORT = "STORAGE_PORT"
 USE_SSL = "STORAGE_USE_SSL"
 CA_BUNDLE = "STORAGE_CA_BUNDLE"
 INSECURE = "STORAGE_INSECURE"
+PROXY = "STORAGE_PROXY"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?\Z")
@@ -143,11 +147,51 @@ def parse_endpoint(settings: Settings, default: str | None = None) -> Endpoint:
 
 
 def ca_bundle(settings: Settings) -> Path | None:
-    """The file of ``STORAGE_CA_BUNDLE``, which must be there."""
+    """The file of ``STORAGE_CA_BUNDLE``, which must hold certificates in PEM form."""
     path = settings.path(CA_BUNDLE)
-    if path is not None and not path.is_file():
-        raise settings.error(CA_BUNDLE, "there is no such file", "Name a PEM file of certificates")
+    if path is None:
+        return None
+    problem = None
+    try:
+        if not path.is_file():
+            problem = "there is no such file"
+        elif b"-----BEGIN " not in path.read_bytes():
+            problem = "the file holds no certificate in PEM form"
+    except OSError as error:
+        problem = f"the file cannot be read: {error.strerror}"
+    if problem:
+        raise settings.error(CA_BUNDLE, problem, "Name a PEM file of certificates")
     return path
+
+
+def proxy(settings: Settings, endpoint: Endpoint) -> Secret | None:
+    """The URL of the HTTP proxy that ``STORAGE_PROXY`` names, or None; it may hold a password.
+
+    ``env`` takes the machine's own (``HTTPS_PROXY``, ``NO_PROXY``); unset means none, so that no
+    variable of the environment leads our requests astray.
+    """
+    value = (settings.text(PROXY) or "none").strip()
+    if value.lower() == "none":
+        return None
+    if value.lower() == "env":
+        from urllib.request import getproxies, proxy_bypass
+
+        found = getproxies().get("https") if endpoint.tls else None
+        if not found or endpoint.host == "localhost" or proxy_bypass(endpoint.host):
+            return None
+        value = found
+    elif not endpoint.tls:
+        # A proxy reads plain requests, and normalises the paths that are keys here.
+        raise settings.error(PROXY, "only TLS connections go through a proxy", "Use https")
+    good = False
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        pass
+    if not good:
+        raise settings.error(PROXY, "it is not the URL of an HTTP proxy", "Write http://host:port")
+    return Secret(value)
 
 
 def _split(settings: Settings, text: str) -> tuple[str | None, str, int | None, str]:

@@ -51,7 +51,7 @@ class TestAzurite(ProviderContract):
     def test_abort(self, subject: Subject) -> None:
         store = cast("AzureStore", subject.store)
         upload = store.start_upload(subject.bucket, "o", size=3)
-        part = store.put_part(subject.bucket, "o", upload, number=1, offset=0, size=3, body=b"abc")
+        store.put_part(subject.bucket, "o", upload, number=1, offset=0, size=3, body=b"abc")
         store.abort_upload(subject.bucket, "o", upload)
         store.abort_upload(subject.bucket, "o", upload)
         assert subject.keys() == []

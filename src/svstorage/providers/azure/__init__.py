@@ -37,6 +37,11 @@ VARIABLES: tuple[Variable | str, ...] = (
     ),
     "STORAGE_CREDENTIALS",
     "STORAGE_CA_BUNDLE",
+    Variable(
+        "STORAGE_PROXY",
+        "none, env (the HTTPS_PROXY and NO_PROXY variables) or the URL of an HTTP proxy",
+        "none",
+    ),
     "STORAGE_INSECURE",
 )
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from urllib3 import BaseHTTPResponse, Timeout
+from urllib3 import BaseHTTPResponse, ProxyManager, Timeout, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -32,6 +32,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
+from urllib3.util import parse_url
 
 from svstorage.credentials.azure_values import AccountKey, AzureCredentials, Bearer, Sas
 from svstorage.credentials.http import shown
@@ -40,11 +41,13 @@ from svstorage.errors import (
     ConnectionFailed,
     CredentialsExpired,
     ServiceError,
+    SettingsError,
     StorageError,
 )
 from svstorage.providers.azure import failures, keys, signing
 from svstorage.providers.azure.body import CountedBody
 from svstorage.providers.azure.failures import Target
+from svstorage.providers.endpoint import CA_BUNDLE
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -311,9 +314,23 @@ class Client:
         }
         if not endpoint.tls:
             return _Pool(endpoint.host, endpoint.port, **options)
+        options["ssl_context"] = self._trust()
+        if self.config.proxy is None:
+            return _TlsPool(endpoint.host, endpoint.port, **options)
+        url = parse_url(self.config.proxy.reveal())
+        headers = make_headers(proxy_basic_auth=url.auth) if url.auth else None
+        manager = ProxyManager(url._replace(auth=None).url, proxy_headers=headers, **options)
+        manager.pool_classes_by_scheme = {"https": _TlsPool}
+        return manager.connection_from_host(endpoint.host, endpoint.port, "https")
+
+    def _trust(self) -> ssl.SSLContext:
         bundle = self.config.ca_bundle
-        context = ssl.create_default_context(cafile=str(bundle) if bundle else None)
-        return _TlsPool(endpoint.host, endpoint.port, ssl_context=context, **options)
+        try:
+            return ssl.create_default_context(cafile=str(bundle) if bundle else None)
+        except OSError as error:
+            raise SettingsError(
+                f"its certificates cannot be read ({reason(error)})", variable=CA_BUNDLE
+            ) from None
 
     def _unreachable(self, target: Target, error: Exception) -> StorageError:
         where = f"{target} at {self.config.location}"

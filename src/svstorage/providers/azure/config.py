@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from svstorage.providers.endpoint import Endpoint, ca_bundle, parse_endpoint
+from svstorage.providers.endpoint import Endpoint, ca_bundle, parse_endpoint, proxy
 from svstorage.settings import Secret, Settings
 
 ACCOUNT = "STORAGE_ACCESS_KEY"
@@ -36,6 +36,7 @@ class AzureConfig:
     account_key: Secret | None = None
     sas_token: Secret | None = None
     ca_bundle: Path | None = None
+    proxy: Secret | None = None
 
     @property
     def endpoint_is_vendors(self) -> bool:
@@ -64,7 +65,7 @@ def parse(settings: Settings) -> AzureConfig:
     endpoint = parse_endpoint(settings, default)
     account, endpoint = _with_account(settings, account, endpoint)
     key, sas = _secrets(settings)
-    return AzureConfig(account, endpoint, key, sas, ca_bundle(settings))
+    return AzureConfig(account, endpoint, key, sas, ca_bundle(settings), proxy(settings, endpoint))
 
 
 def _with_account(

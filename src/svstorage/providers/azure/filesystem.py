@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from adlfs import AzureBlobFileSystem
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
 from svstorage.credentials.azure_values import (
     AccountKey,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
+RETRIES = 3
+"""With waits of seconds: the SDK's own add up to minutes, also where nothing will help."""
 
 
 class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs is untyped
@@ -60,12 +62,17 @@ class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs is un
         options: dict[str, Any] = {}
         if self._config.ca_bundle is not None:
             options["connection_verify"] = str(self._config.ca_bundle)
+        if self._config.proxy is not None:
+            options["proxies"] = {"https": self._config.proxy.reveal()}
         self.service_client = BlobServiceClient(
             self.account_url,
             credential=self.credential,
             user_agent="svstorage",
             use_env_settings=False,  # no proxy that the settings do not name
             permit_redirects=False,
+            retry_policy=ExponentialRetry(
+                initial_backoff=1, increment_base=2, retry_total=RETRIES, random_jitter_range=1
+            ),
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             **options,

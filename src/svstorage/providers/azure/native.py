@@ -28,6 +28,11 @@ def make(
         "user_agent": "svstorage",
         "allow_http": not config.endpoint.tls,
     }
+    if config.proxy is not None:
+        options["proxy_url"] = config.proxy.reveal()
+    else:
+        # Naming a proxy is what keeps the variables out; nothing is ever sent to this one.
+        options |= {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": config.endpoint.host}
     if config.ca_bundle is not None:
         options["root_certificate"] = config.ca_bundle.read_text()
     how: dict[str, Any] = {"skip_signature": credentials is None}

@@ -8,15 +8,13 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
-from svstorage.providers.endpoint import CA_BUNDLE, ENDPOINT, Endpoint, ca_bundle, parse_endpoint
+from svstorage.providers.endpoint import ENDPOINT, Endpoint, ca_bundle, parse_endpoint, proxy
 from svstorage.providers.s3.aws import AwsHost, aws_host, names_bucket
 from svstorage.settings import Secret, Settings
 
 DEFAULT_ENDPOINT = "s3.amazonaws.com"
 DEFAULT_REGION = "us-east-1"
-PROXY = "STORAGE_PROXY"
 
 Addressing = Literal["path", "virtual"]
 
@@ -102,8 +100,8 @@ def parse(settings: Settings) -> S3Config:
         secret_key=settings.secret("STORAGE_SECRET_KEY"),
         session_token=_visible_secret(settings, "STORAGE_SESSION_TOKEN"),
         iam_role=settings.text("STORAGE_IAM_ROLE"),
-        ca_bundle=_ca_bundle(settings),
-        proxy=_proxy(settings, endpoint),
+        ca_bundle=ca_bundle(settings),
+        proxy=proxy(settings, endpoint),
         sdk_checksums=checksums == "on" or (checksums == "auto" and aws is not None),
     )
 
@@ -178,43 +176,3 @@ def _visible(settings: Settings, name: str) -> str | None:
 def _visible_secret(settings: Settings, name: str) -> Secret | None:
     value = _visible(settings, name)
     return None if value is None else Secret(value)
-
-
-def _ca_bundle(settings: Settings) -> Path | None:
-    path = ca_bundle(settings)
-    if path is None:
-        return None
-    problem = None
-    try:
-        if b"-----BEGIN " not in path.read_bytes():
-            problem = "the file holds no certificate in PEM form"
-    except OSError as error:
-        problem = f"the file cannot be read: {error.strerror}"
-    if problem:
-        raise settings.error(CA_BUNDLE, problem, "Name a PEM file of certificates")
-    return path
-
-
-def _proxy(settings: Settings, endpoint: Endpoint) -> Secret | None:
-    value = (settings.text(PROXY) or "none").strip()
-    if value.lower() == "none":
-        return None
-    if value.lower() == "env":
-        from urllib.request import getproxies, proxy_bypass
-
-        found = getproxies().get("https") if endpoint.tls else None
-        if not found or endpoint.host == "localhost" or proxy_bypass(endpoint.host):
-            return None
-        value = found
-    elif not endpoint.tls:
-        # A proxy reads plain requests, and normalises the paths that are keys here.
-        raise settings.error(PROXY, "only TLS connections go through a proxy", "Use https")
-    good = False
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        pass
-    if not good:
-        raise settings.error(PROXY, "it is not the URL of an HTTP proxy", "Write http://host:port")
-    return Secret(value)
