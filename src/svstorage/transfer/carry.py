@@ -49,6 +49,7 @@ RETRYABLE = (
 # Errors that speak about the service, not about one object.
 SERVICE_WIDE = (ConnectionFailed, Throttled, ServiceError, PermissionError)
 LONGEST_WAIT = 20.0
+RATHER_NOT = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,17 @@ class Carrier:
         self._throttled = throttled
         self._limit = BandwidthLimit(options.bwlimit) if options.bwlimit else None
 
-    def choose(self, job: Job) -> Strategy:
-        """The cheapest strategy that can carry the job exactly."""
+    def choose(self, job: Job, *, rather_not: str | None = None) -> Strategy:
+        """The cheapest strategy that can carry the job exactly.
+
+        ``rather_not`` names one that is taken only where no other can.
+        """
         best: Strategy | None = None
         least = float("inf")
         for strategy in self._strategies:
             cost = strategy.can_carry(job)
+            if cost is not None and strategy.name == rather_not:
+                cost += RATHER_NOT
             if cost is not None and cost < least:
                 best, least = strategy, cost
         if best is None:
@@ -150,7 +156,7 @@ class Carrier:
 
     def _once(self, attempt: _Attempt) -> None:
         job = attempt.job
-        strategy = self.choose(job)
+        strategy = self.choose(job, rather_not=attempt.avoid) if attempt.avoid else self.choose(job)
         attempt.strategy = strategy.name
         context = Context(
             verify=self._options.verify,
@@ -203,6 +209,9 @@ class Carrier:
             last[0] = error
             if isinstance(error, Throttled):
                 self._throttled()
+                if error.retry_after is None:
+                    # obstore does not tell what the service asked for; another way may.
+                    attempt.avoid = attempt.strategy
             if isinstance(error, ObjectChanged):
                 attempt.look_again()
 
@@ -291,7 +300,8 @@ class _Attempt:
     """The state of one object while it is being tried."""
 
     __slots__ = (
-        "checksum", "count", "job", "moved", "parts", "published", "stored", "strategy", "work",
+        "avoid", "checksum", "count", "job", "moved", "parts", "published", "stored", "strategy",
+        "work",
     )  # fmt: skip
 
     def __init__(self, work: Work) -> None:
@@ -300,6 +310,7 @@ class _Attempt:
         self.count = 0
         self.moved = 0
         self.strategy: str | None = None
+        self.avoid: str | None = None
         self.published: Stored | None = None
         self.stored: Stored | None = None
         self.checksum: Checksum | None = None

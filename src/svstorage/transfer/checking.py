@@ -53,7 +53,9 @@ class CheckPlanner:
 
     def works(self) -> Iterator[Work]:
         source = ReadAhead(lambda: listed(self.pair.source, stop=self._stop), "list-source")
-        destination = ReadAhead(lambda: listed(self.pair.destination, stop=self._stop), "list-dest")
+        destination = ReadAhead(
+            lambda: listed(self.pair.destination, stop=self._stop, may_be_missing=True), "list-dest"
+        )
         try:
             for both in merge(
                 source,

@@ -34,20 +34,32 @@ BATCHES_AHEAD = 8
 
 
 def listed(
-    end: End, *, start_after: str = "", stop: StopToken | None = None
+    end: End,
+    *,
+    start_after: str = "",
+    stop: StopToken | None = None,
+    may_be_missing: bool = False,
 ) -> Iterator[Entry | Problem]:
     """All objects of one side, in byte order of their keys, checked.
+
+    ``may_be_missing``: a local folder that is not there (yet) is an empty one.
 
     A listing that breaks off for a passing reason is taken up again behind its last key.
 
     Raises:
         ListingError: a key came out of order or twice.
     """
+    if may_be_missing and end.store.capabilities.is_local and not _is_there(end):
+        return iter(())
     if end.store.capabilities.listing_order != "bytes":
         items = sorted_on_disk(end.store.list(end.bucket, end.prefix, start_after=start_after))
     else:
         items = _taken_up(end, start_after, stop or StopToken())
     return in_order(items, end.location)
+
+
+def _is_there(end: End) -> bool:
+    return end.store.bucket_exists(end.bucket)
 
 
 def _taken_up(end: End, start_after: str, stop: StopToken) -> Iterator[Entry | Problem]:

@@ -90,7 +90,8 @@ class TreePlanner:
         ahead: ReadAhead[Entry | Problem] | None = None
         if self.lists_destination:
             destination = ahead = ReadAhead(
-                lambda: listed(self.pair.destination, stop=self._stop), "list-dest"
+                lambda: listed(self.pair.destination, stop=self._stop, may_be_missing=True),
+                "list-dest",
             )
         try:
             for both in merge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -55,4 +56,6 @@ class ReportFile:
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        """What could not be written has been told by `flush`."""
+        with contextlib.suppress(OSError):
+            self._file.close()

@@ -138,14 +138,17 @@ class Run:
         )
 
     def _flush(self) -> None:
-        """A local disk may hold names back for a while; a run that has ended holds nothing."""
+        """What a local disk or the report held back so far goes out, or the run has failed."""
         flush = getattr(self.pair.destination.store, "flush", None)
-        if flush is None or self.options.dry_run:
-            return
         try:
-            flush()
+            if flush is not None and not self.options.dry_run:
+                flush()
+            if self.hooks.report is not None:
+                self.hooks.report.flush()
         except StorageError as error:
             self.ledger.give_up(str(error), error.exit_code)
+        except OSError as error:
+            self.ledger.give_up(f"the report cannot be written: {describe(error)}", 1)
 
     def tree_planner(self, deletions: Deletions | None) -> TreePlanner:
         return TreePlanner(
@@ -277,11 +280,18 @@ class Run:
             return None
         source, destination = _identity(self.pair)
         explicit = isinstance(where, Path)
-        path = where if isinstance(where, Path) else default_path(source, destination)
+        # A cp leaves nothing in its journal, a sync all it knows: each has its own.
+        kind = "" if self._keep_journal else "cp "
+        path = where if isinstance(where, Path) else default_path(kind + source, destination)
         try:
-            return stack.enter_context(
+            journal = stack.enter_context(
                 Journal(path, source=source, destination=destination, explicit=explicit)
             )
+            if self.on_exists == "overwrite" and journal.was_complete:
+                # Rows of a run that was cut off say where to go on; those of one that came to
+                # its end do not outweigh the word that everything is to be written again.
+                journal.forget_done()
+            return journal
         except JournalBusy as error:
             if explicit or self.options.delete:
                 raise UsageError(
