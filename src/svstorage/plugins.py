@@ -1,11 +1,12 @@
 """Finds plugins, holds off those that must not run, and keeps what they register.
 
-A plugin that fails to import, or that registers a name already taken, is named in one warning;
-everything else works on.
+A plugin that fails to import, whose hook fails, or that registers something of the wrong kind or
+under a name already taken, is named in one warning; everything else works on.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import logging
 import os
@@ -24,6 +25,23 @@ log = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "svstorage"
 OWN_DISTRIBUTION = "svstorage"
+
+
+HOOKS = (
+    "svstorage_register_providers",
+    "svstorage_register_credential_resolvers",
+    "svstorage_register_copy_strategies",
+    "svstorage_register_engines",
+)
+_ALL_HOOKS = frozenset((*HOOKS, "svstorage_register_commands"))
+
+# What each kind of thing must have, by the protocols that describe it.
+_NEEDED = {
+    "provider": ("parse_config", "needs_credentials", "filesystem"),
+    "resolver": ("providers", "order", "ambient", "resolve"),
+    "strategy": ("can_carry", "carry"),
+    "engine": ("outcomes",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,8 @@ class Registry:
     """The plugin whose hook is running, so that a clash can be laid at its door."""
 
     def add_provider(self, provider: Any) -> None:
+        if not self._fits("provider", provider):
+            return
         names = (provider.name, *provider.other_names)
         taken = [name for name in names if name in self.providers]
         if taken:
@@ -63,6 +83,8 @@ class Registry:
             self.owners["provider", name] = self.plugin
 
     def add_resolver(self, resolver: Any) -> None:
+        if not self._fits("resolver", resolver):
+            return
         keys = [(provider, resolver.name) for provider in resolver.providers]
         for key in keys:
             if key in self.resolvers:
@@ -94,7 +116,29 @@ class Registry:
         found = [r for (served, _), r in self.resolvers.items() if served == provider]
         return sorted(found, key=lambda resolver: (resolver.order, resolver.name))
 
+    def _fits(self, kind: str, item: Any) -> bool:
+        """Whether ``item`` has what a thing of its kind must have; else a warning says what not.
+
+        A class instead of an instance of it is the usual slip.
+        """
+        name = getattr(item, "name", None)
+        lacks = [] if isinstance(name, str) and name else ["name"]
+        lacks += [needed for needed in _NEEDED[kind] if not hasattr(item, needed)]
+        what = f"the class {item.__name__}" if isinstance(item, type) else type(item).__name__
+        if isinstance(item, type):
+            said = "register an instance of it"
+        elif lacks:
+            said = f"it has no {', '.join(lacks)}"
+        else:
+            return True
+        self.warnings.append(
+            f"plugin '{self.plugin}': {what} is registered as a {kind}, but {said}; it is left out"
+        )
+        return False
+
     def _add(self, kind: str, table: dict[str, Any], item: Any) -> None:
+        if not self._fits(kind, item):
+            return
         if item.name in table:
             self._clash(kind, item.name)
             return
@@ -117,19 +161,27 @@ class Plugins:
     found: list[PluginInfo]
 
 
-def _allowed(name: str, own: bool, environ: Mapping[str, str]) -> bool:
-    """SVSTORAGE_DISABLE_PLUGINS: names, or ``*`` for every third-party one.
+def _allowed(name: str, distribution: str, environ: Mapping[str, str]) -> bool:
+    """Whether a plugin may run; it is named by its entry point or by its distribution.
+
+    SVSTORAGE_DISABLE_PLUGINS: names, or ``*`` for every third-party one.
     SVSTORAGE_PLUGINS: only these third-party ones.
     """
+    own = distribution == OWN_DISTRIBUTION
+    called = {_plain(name)} if own else {_plain(name), _plain(distribution)}
     disabled = _names(environ.get("SVSTORAGE_DISABLE_PLUGINS", ""))
-    if name in disabled or ("*" in disabled and not own):
+    if called & disabled or ("*" in disabled and not own):
         return False
     allow = environ.get("SVSTORAGE_PLUGINS")
-    return own or allow is None or name in _names(allow)
+    return own or allow is None or bool(called & _names(allow))
 
 
 def _names(text: str) -> set[str]:
-    return {part.strip() for part in text.split(",") if part.strip()}
+    return {_plain(part.strip()) for part in text.split(",") if part.strip()}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def _entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str, bool]]:
@@ -157,46 +209,63 @@ def load(environ: Mapping[str, str] | None = None) -> Plugins:
     manager.add_hookspecs(hookspecs)
     registry = Registry()
     found: list[PluginInfo] = []
-    for point, distribution, version, own in _entry_points():
+    for point, distribution, version, _ in _entry_points():
         status = "active"
-        if not _allowed(point.name, own, environ):
+        if not _allowed(point.name, distribution, environ):
             status = "disabled"
         else:
+            before = len(registry.warnings)
+            registry.plugin = point.name
             try:
-                manager.register(point.load(), name=f"{distribution}:{point.name}")
-            except Exception as error:  # a plugin may fail in any way; it is named, the rest works
+                plugin = point.load()
+                manager.register(plugin, name=f"{distribution}:{point.name}")
+            # A plugin may fail in any way, also by an exit; it is named, the rest works.
+            except (Exception, SystemExit) as error:
                 status = f"broken: {type(error).__name__}"
                 registry.warnings.append(
                     f"plugin '{point.name}' of {distribution} {version} does not load "
                     f"({type(error).__name__}: {error}); it is left out"
                 )
+            else:
+                _register(plugin, registry)
+                if len(registry.warnings) > before:
+                    status = "active, with warnings"
         found.append(PluginInfo(point.name, distribution, version, status))
-    _collect(manager, registry)
     for warning in registry.warnings:
         log.warning("%s", warning)
     return Plugins(manager, registry, found)
 
 
-def _collect(manager: pluggy.PluginManager, registry: Registry) -> None:
-    # One plugin at a time instead of manager.hook.X(...): a broken hook must not stop the others.
-    for name, plugin in manager.list_name_plugin():
-        registry.plugin = name.split(":", 1)[-1]
-        for hook in (
-            "svstorage_register_providers",
-            "svstorage_register_credential_resolvers",
-            "svstorage_register_copy_strategies",
-            "svstorage_register_engines",
-        ):
-            implementation = getattr(plugin, hook, None)
-            if implementation is None or not hasattr(implementation, "svstorage_impl"):
-                continue
-            try:
-                implementation(registry=registry)
-            except Exception as error:  # as above
-                registry.warnings.append(
-                    f"plugin '{registry.plugin}': {hook} failed "
-                    f"({type(error).__name__}: {error}); what it had registered before stays"
-                )
+def _register(plugin: object, registry: Registry) -> None:
+    """Call the plugin's hooks, one plugin at a time: a broken one must not stop the others."""
+    ours = [name for name in dir(plugin) if _is_hook(plugin, name)]
+    if not ours:
+        registry.warnings.append(
+            f"plugin '{registry.plugin}': it has no function marked with svstorage.hookimpl, so "
+            "that it registers nothing"
+        )
+    for name in ours:
+        if name not in _ALL_HOOKS:
+            close = difflib.get_close_matches(name, _ALL_HOOKS, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            registry.warnings.append(f"plugin '{registry.plugin}': no hook is called {name}{hint}")
+    for name in HOOKS:
+        if name not in ours:
+            continue
+        try:
+            getattr(plugin, name)(registry=registry)
+        except Exception as error:  # as above
+            registry.warnings.append(
+                f"plugin '{registry.plugin}': {name} failed "
+                f"({type(error).__name__}: {error}); what it had registered before stays"
+            )
+
+
+def _is_hook(plugin: object, name: str) -> bool:
+    try:
+        return hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")
+    except Exception:  # a property of the plugin's own
+        return False
 
 
 @lru_cache(maxsize=1)
