@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.servers.ssh",
     "tests.servers.imds",
     "tests.servers.faultproxy",
+    "tests.servers.front",
 ]
 
 _FOREIGN = ("AWS_", "AZURE_", "STORAGE_", "SVSTORAGE_", "JUPYTER", "GOOGLE_", "FSSPEC_", "RCLONE_")

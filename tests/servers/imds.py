@@ -74,6 +74,10 @@ class InstanceMetadata:
     """… only so many times, where above 0; then all is well again."""
     delay: float = 0
     """Seconds before every answer."""
+    rotate: bool = False
+    """A new session token in every answer, as the real service gives; else always the same."""
+    issued: dict[str, float] = field(default_factory=dict)
+    """Session tokens given out, with the times at which they end (seconds since 1970)."""
     raw: str | None = None
     """Send this text in place of the JSON of credentials (for answers that are not JSON)."""
     requests: list[Asked] = field(default_factory=list)
@@ -205,7 +209,11 @@ class _Handler(BaseHTTPRequestHandler):
                 "Expiration": _rfc3339(now + role.lifetime),
             }
             if role.token is not None:
-                answer["Token"] = role.token
+                service = self.service
+                with service.lock:
+                    token = role.token + (f"-{len(service.issued)}" if service.rotate else "")
+                    service.issued[token] = float(int(now + role.lifetime))
+                answer["Token"] = token
         else:
             answer["Message"] = "the role cannot be assumed"
         return json.dumps(answer)
