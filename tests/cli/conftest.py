@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
 import os
@@ -86,11 +88,17 @@ class DiskServer:
         pass
 
 
+@functools.cache
+def _client(server: Any) -> Any:
+    # boto3 takes a fifth of a second to make one.
+    return server.client()
+
+
 class _S3:
     def __init__(self, server: S3Server) -> None:
         self.server = server
         self.name = server.name
-        self.client = server.client()
+        self.client = _client(server)
 
     def env(self) -> dict[str, str]:
         return self.server.env()
@@ -99,7 +107,8 @@ class _S3:
         return [bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]]
 
     def keys(self, bucket: str) -> dict[str, int]:
-        return self.server.keys(bucket)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
 
     def read(self, bucket: str, key: str) -> bytes:
         return self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -108,7 +117,10 @@ class _S3:
         self.client.put_object(Bucket=bucket, Key=key, Body=data)
 
     def drop(self, bucket: str) -> None:
-        self.server.drop_bucket(bucket)
+        with contextlib.suppress(self.client.exceptions.ClientError):
+            for key in self.keys(bucket):
+                self.client.delete_object(Bucket=bucket, Key=key)
+            self.client.delete_bucket(Bucket=bucket)
 
 
 class _Azure:
@@ -116,7 +128,7 @@ class _Azure:
 
     def __init__(self, server: AzureServer) -> None:
         self.server = server
-        self.client = server.client()
+        self.client = _client(server)
 
     def env(self) -> dict[str, str]:
         return self.server.env()

@@ -7,8 +7,8 @@ reached or refuses the credentials; 130 interrupted. When the reader of stdout h
 
 from __future__ import annotations
 
-import errno
 import json
+import logging
 import os
 import sys
 import traceback
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from svstorage.cli import logs
-from svstorage.cli.output import display_lines, prepare_streams
+from svstorage.cli.output import ReaderGone, display_lines, prepare_streams
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -28,7 +28,9 @@ def exit_with(run: Callable[[], Any], words: Sequence[str]) -> NoReturn:
     """Run the command and end the process. ``words`` are the arguments, for errors that come
     before they are parsed."""
     prepare_streams()
-    sys.exit(_code_of(run, words))
+    code = _code_of(run, words)
+    logs.record(logging.INFO, f"ended with exit code {code}")
+    sys.exit(code)
 
 
 def _code_of(run: Callable[[], Any], words: Sequence[str]) -> int:
@@ -39,7 +41,7 @@ def _code_of(run: Callable[[], Any], words: Sequence[str]) -> int:
         finally:
             sys.stdout.flush()
         return code
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         return _reader_gone()
     except (KeyboardInterrupt, click.Abort):
         _tell("interrupted", "Interrupted", INTERRUPTED, words)
@@ -50,8 +52,6 @@ def _code_of(run: Callable[[], Any], words: Sequence[str]) -> int:
         _tell(error.format_message(), type(error).__name__, error.exit_code, words)
         return error.exit_code
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            return _reader_gone()
         code = exit_code(error)
         _tell(message_of(error), type(error).__name__, code, words)
         return code
@@ -95,7 +95,7 @@ def _tell(text: str, kind: str, code: int, words: Sequence[str]) -> None:
             sys.stderr.write(display_lines(f"error: {text}") + "\n")
         if _verbosity(words) >= 2 and sys.exc_info()[0] is not None:
             sys.stderr.write(display_lines(logs.redact(traceback.format_exc())))
-        logs.log.debug("ended with exit code %s: %s", code, text)
+        logs.record(logging.ERROR, display_lines(text))
         sys.stderr.flush()
     except OSError:  # stderr is closed: the code alone has to tell
         return

@@ -96,6 +96,14 @@ def configure(out: Output, *, verbose: int, quiet: bool, file: Path | None) -> N
         log.addHandler(handler)
 
 
+def record(level: int, text: str) -> None:
+    """A line for the log file alone: what was told to people in another way."""
+    for handler in _handlers:
+        if isinstance(handler, logging.FileHandler) and level >= handler.level:
+            name = f"{log.name}.cli"
+            handler.handle(logging.LogRecord(name, level, __file__, 0, text, None, None))
+
+
 def _file_handler(path: Path, level: int) -> logging.Handler:
     try:
         # Only for the owner: keys and places are nobody else's business.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import sys
 import textwrap
@@ -12,6 +13,10 @@ from typing import Any, BinaryIO
 
 from svstorage.addresses import display
 from svstorage.cli import logs
+
+
+class ReaderGone(Exception):
+    """Nobody reads stdout any more, as in ``svstorage ls | head``."""
 
 
 class Output:
@@ -64,12 +69,14 @@ class Output:
 
     def note(self, text: str) -> None:
         """A message that ``-q`` leaves out."""
+        logs.record(logging.INFO, display(text))
         if not self.quiet:
             self.say(display_lines(text))
 
     def failure(self, text: str, **details: Any) -> None:
         """Something that failed; said whatever the verbosity, as JSON where asked for."""
         text = logs.redact(text)
+        logs.record(logging.ERROR, display(text))
         if self.json:
             self.say(json.dumps({"error": text, **details}, default=str))
         else:

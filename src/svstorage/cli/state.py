@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from svstorage.cli import logs
-from svstorage.cli.output import Output
+from svstorage.cli.output import Output, ReaderGone
 
 if TYPE_CHECKING:
     from svstorage.ends import Opener
@@ -108,8 +110,11 @@ def pass_state(function: F) -> F:
     @click.pass_context
     def wrapped(ctx: click.Context, /, *args: Any, **kwargs: Any) -> Any:
         state = ctx.ensure_object(State)
+        logs.record(logging.INFO, shlex.join(["started: svstorage", *sys.argv[1:]]))
         try:
             return ctx.invoke(function, state, *args, **kwargs)
+        except BrokenPipeError:
+            raise ReaderGone from None  # click would make exit code 1 of it
         finally:
             state.close()
 

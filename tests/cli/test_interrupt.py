@@ -1,0 +1,101 @@
+"""Ctrl-C: exit 130, nothing half-written, and the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import KINDS, Store, command, spawn
+
+MIB = 1 << 20
+
+
+def _interrupted(words: list[str], *signals: int, after: float = 1.2) -> tuple[int, str]:
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        time.sleep(after)
+        assert process.poll() is None, process.communicate()
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.1)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, err.decode()
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    folder = tmp_path / "big"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.bin").write_bytes(os.urandom(2 * MIB))
+    (folder / "parts.bin").write_bytes(os.urandom(20 * MIB))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("store", "number"),
+    [*((kind, signal.SIGINT) for kind in KINDS), ("disk", signal.SIGTERM)],
+    indirect=["store"],
+)
+def test_once_then_again(store: Store, big: Path, number: int) -> None:
+    words = ["--env-file", store.env_file, "cp", "-r", f"{big}/", "public:"]
+    code, err = _interrupted(command(*words, "--bwlimit", "8M"), number)
+    assert code == 130, err
+    assert "stopping" in err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    whole = {path.name: path.stat().st_size for path in big.iterdir()}
+    for name, size in store.holds().items():
+        assert size == whole[name]
+        assert store.read(name) == (big / name).read_bytes()
+    spawn(*words).ok()
+    assert store.holds() == whole
+    assert all(store.read(name) == (big / name).read_bytes() for name in whole)
+    leftovers = [path for path in big.parent.rglob("*") if ".svstorage" in path.name]
+    assert not [path for path in leftovers if path.is_file()], leftovers
+
+
+def test_twice_ends_at_once(disk: Store, big: Path) -> None:
+    words = ["--env-file", disk.env_file, "cp", "-r", f"{big}/", "public:", "--bwlimit", "1M"]
+    started = time.monotonic()
+    code, _ = _interrupted(command(*words), signal.SIGINT, signal.SIGINT)
+    assert code == 130
+    assert time.monotonic() - started < 20  # the copy itself would take half a minute
+    assert all(size == (big / name).stat().st_size for name, size in disk.holds().items()
+               if not name.startswith(".svstorage"))  # fmt: skip
+
+
+def test_migrate(store: Store, big: Path, tmp_path: Path) -> None:
+    store("cp", "-r", f"{big}/", "public:").ok()
+    target = tmp_path / "target.env"
+    target.write_text(f"STORAGE_PROVIDER=http\nDATA_PATH={tmp_path}/new\n")
+    words = ["--env-file", store.env_file, "migrate", "--to-env", target, "--bwlimit", "8M"]
+    code, err = _interrupted(command(*words), signal.SIGINT, after=1.5)
+    assert code == 130, err
+    done = spawn(*words[:-2]).ok()
+    assert "Migration complete" in done.out
+    for path in big.iterdir():
+        assert (tmp_path / "new/storage" / store.public / path.name).read_bytes() == (
+            path.read_bytes()
+        )
+
+
+def test_a_reader_that_goes_away(disk: Store) -> None:
+    for number in range(300):
+        disk.write(f"{number:03}-{'x' * 200}", b"1")
+    words = command("--env-file", disk.env_file, "ls", "-R", "public:")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    assert process.wait(30) == 141
+    assert err == b""
