@@ -12,6 +12,7 @@ the source, so that the next pass knows without comparing clocks what has not ch
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -20,6 +21,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,6 +48,10 @@ CREATE TABLE part (
     PRIMARY KEY (key, number)
 ) WITHOUT ROWID;
 """
+
+
+def _part(number: int, size: int, etag: str, position: int, md5: str | None) -> Part:
+    return Part(number, size, etag, position, Checksum("md5", md5) if md5 else None)
 
 
 class JournalBusy(StorageError):
@@ -100,6 +106,7 @@ class Journal:
         self._lock = threading.RLock()
         self._pending = 0
         self._committed = time.monotonic()
+        self._broken = False
         self._waiting: list[tuple[bytes, bytes, bytes]] = []
         try:
             self._db = self._open()
@@ -181,11 +188,12 @@ class Journal:
 
     def forget_done(self) -> None:
         """Copy everything again, whatever earlier runs did."""
-        with self._lock:
-            self._insert()
-            self._db.execute("DELETE FROM done")
-            self._db.commit()
-            self.had_rows = False
+        with self._trusted() as database:
+            if database is not None:
+                self._insert()
+                database.execute("DELETE FROM done")
+                database.commit()
+                self.had_rows = False
 
     def drop(self, order: bytes) -> None:
         """Forget a key that the source no longer lists."""
@@ -193,97 +201,116 @@ class Journal:
 
     def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(key, source version, destination version) of earlier runs, in byte order of keys."""
-        with self._lock:
+        with self._trusted():
             self._commit()
         # A connection of its own sees one snapshot while the run goes on writing.
         reader = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
         try:
             yield from reader.execute("SELECT key, source, destination FROM done ORDER BY key")
+        except sqlite3.Error as error:
+            # What is not told here counts as not done before.
+            self._break(error)
         finally:
             reader.close()
 
     # -- parts of big objects ---------------------------------------------------------------
 
     def upload(self, key: str, source: Entry) -> tuple[str, int, list[Part]] | None:
-        with self._lock:
-            row = self._db.execute(
-                "SELECT source, upload_id, part_size FROM upload WHERE key=?", (key_order(key),)
-            ).fetchone()
-            if row is None or row[0] != version_of(source):
-                return None
-            parts = [
-                Part(number, size, etag, position, Checksum("md5", md5) if md5 else None)
-                for number, size, etag, position, md5 in self._db.execute(
-                    "SELECT number, size, etag, position, md5 FROM part"
-                    " WHERE key=? ORDER BY number",
+        """(upload id, part size, finished parts) of this very version, or None."""
+        with self._trusted() as database:
+            if database is not None:
+                row = database.execute(
+                    "SELECT source, upload_id, part_size FROM upload WHERE key=?",
                     (key_order(key),),
-                )
-            ]
-        return row[1], row[2], parts
+                ).fetchone()
+                if row is not None and row[0] == version_of(source):
+                    parts = database.execute(
+                        "SELECT number, size, etag, position, md5 FROM part"
+                        " WHERE key=? ORDER BY number",
+                        (key_order(key),),
+                    )
+                    return row[1], row[2], [_part(*fields) for fields in parts]
+        return None
 
     def begin_upload(
         self, key: str, source: Entry, destination_key: str, upload_id: str, part_size: int
     ) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM part WHERE key=?", (key_order(key),))
-            self._db.execute(
-                "INSERT OR REPLACE INTO upload VALUES (?,?,?,?,?)",
-                (key_order(key), version_of(source), destination_key, upload_id, part_size),
-            )
-            self._db.commit()
+        """Note an upload before its first part is sent."""
+        with self._trusted() as database:
+            if database is not None:
+                database.execute("DELETE FROM part WHERE key=?", (key_order(key),))
+                database.execute(
+                    "INSERT OR REPLACE INTO upload VALUES (?,?,?,?,?)",
+                    (key_order(key), version_of(source), destination_key, upload_id, part_size),
+                )
+                database.commit()
 
     def part_finished(self, key: str, part: Part) -> None:
+        """Note a part that the service has confirmed; on disk when this returns."""
         checksum = part.checksum
         md5 = checksum.value if checksum and checksum.algorithm == "md5" else None
-        with self._lock:
-            self._db.execute(
-                "INSERT OR REPLACE INTO part VALUES (?,?,?,?,?,?)",
-                (key_order(key), part.number, part.size, part.etag, part.offset, md5),
-            )
-            self._db.commit()
+        with self._trusted() as database:
+            if database is not None:
+                database.execute(
+                    "INSERT OR REPLACE INTO part VALUES (?,?,?,?,?,?)",
+                    (key_order(key), part.number, part.size, part.etag, part.offset, md5),
+                )
+                database.commit()
 
     def forget_upload(self, key: str) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM part WHERE key=?", (key_order(key),))
-            self._db.execute("DELETE FROM upload WHERE key=?", (key_order(key),))
-            self._db.commit()
+        """Forget an upload and its parts: it is complete, or of no use any more."""
+        with self._trusted() as database:
+            if database is not None:
+                database.execute("DELETE FROM part WHERE key=?", (key_order(key),))
+                database.execute("DELETE FROM upload WHERE key=?", (key_order(key),))
+                database.commit()
 
     def unfinished(self, key: str) -> tuple[str, str] | None:
         """(destination key, upload id) of a key's upload, of whatever version."""
-        with self._lock:
-            row: tuple[str, str] | None = self._db.execute(
-                "SELECT destination_key, upload_id FROM upload WHERE key=?", (key_order(key),)
-            ).fetchone()
-        return row
+        with self._trusted() as database:
+            if database is not None:
+                row: tuple[str, str] | None = database.execute(
+                    "SELECT destination_key, upload_id FROM upload WHERE key=?", (key_order(key),)
+                ).fetchone()
+                return row
+        return None
 
     def uploads(self) -> list[tuple[str, str]]:
         """(destination key, upload id) of every upload that no run has finished."""
-        with self._lock:
-            return list(self._db.execute("SELECT destination_key, upload_id FROM upload"))
+        with self._trusted() as database:
+            if database is not None:
+                return list(database.execute("SELECT destination_key, upload_id FROM upload"))
+        return []
 
     # -- life ------------------------------------------------------------------------------
 
     def complete(self, *, keep: bool) -> None:
         """The run is complete: drop what the next one has no use for."""
-        with self._lock:
+        with self._trusted() as database:
+            if database is None:
+                return
             self._insert()
             if not keep:
-                self._db.execute("DELETE FROM done")
-            self._db.execute("DELETE FROM upload")
-            self._db.execute("DELETE FROM part")
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('state', 'complete')")
-            self._db.commit()
-            if not keep:
-                self._db.execute("VACUUM")
+                database.execute("DELETE FROM done")
+            database.execute("DELETE FROM upload")
+            database.execute("DELETE FROM part")
+            database.execute("INSERT OR REPLACE INTO meta VALUES ('state', 'complete')")
+            database.commit()
+            if not keep and self._explicit:
+                database.execute("VACUUM")
 
     def close(self) -> None:
-        with self._lock:
-            self._commit()
-            empty = self._db.execute(
-                "SELECT NOT EXISTS (SELECT 1 FROM done) AND NOT EXISTS (SELECT 1 FROM upload)"
-            ).fetchone()[0]
+        """Write what is left; a journal without rows, or one that failed, is removed."""
+        empty = True
+        with self._trusted() as database:
+            if database is not None:
+                self._commit()
+                empty = database.execute(
+                    "SELECT NOT EXISTS (SELECT 1 FROM done) AND NOT EXISTS (SELECT 1 FROM upload)"
+                ).fetchone()[0]
+        with contextlib.suppress(sqlite3.Error):
             self._db.close()
-        if empty and not self._explicit:
+        if (empty or self._broken) and not self._explicit:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         self._lock_file.close()
@@ -302,11 +329,12 @@ class Journal:
     def _note(self, row: tuple[bytes, bytes, bytes]) -> None:
         """Insert a row soon, many in one statement: each statement gives the interpreter lock
         away, and getting it back from the busy workers costs more than the insert."""
-        with self._lock:
-            self._waiting.append(row)
-            if len(self._waiting) >= ROWS_AT_ONCE:
-                self._insert()
-            self._commit_if_due()
+        with self._trusted() as database:
+            if database is not None:
+                self._waiting.append(row)
+                if len(self._waiting) >= ROWS_AT_ONCE:
+                    self._insert()
+                self._commit_if_due()
 
     def _insert(self) -> None:
         rows, self._waiting = self._waiting, []
@@ -321,10 +349,31 @@ class Journal:
         self._db.commit()
 
     def _write(self, statement: str, row: tuple[Any, ...]) -> None:
+        with self._trusted() as database:
+            if database is not None:
+                self._insert()
+                database.execute(statement, row)
+                self._commit_if_due()
+
+    @contextmanager
+    def _trusted(self) -> Iterator[sqlite3.Connection | None]:
+        """The database under the lock, or None once it has failed.
+
+        A journal that cannot be read or written (damaged, disk full) costs a later run some
+        time; the copy under way goes on without it.
+        """
         with self._lock:
-            self._insert()
-            self._db.execute(statement, row)
-            self._commit_if_due()
+            if self._broken:
+                yield None
+                return
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                self._break(error)
+
+    def _break(self, error: sqlite3.Error) -> None:
+        self._broken = True
+        log.warning("the journal %s fails (%s); this run goes on without it", self.path, error)
 
     def _commit_if_due(self) -> None:
         self._pending += 1

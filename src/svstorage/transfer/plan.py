@@ -33,7 +33,15 @@ class JournalRows:
             self._next = next(self._rows, None)
         if self._next is None or self._next[0] != order:
             return None
-        return self._next[1], self._next[2]
+        _, source, destination = self._next
+        self._next = next(self._rows, None)
+        return source, destination
+
+    def finish(self) -> None:
+        """The source has no more keys: the rows that are left are of keys that it lost."""
+        while self._next is not None:
+            self._journal.drop(self._next[0])
+            self._next = next(self._rows, None)
 
 
 class TreePlanner:
@@ -104,6 +112,8 @@ class TreePlanner:
                 work = self._plan(both)
                 if work is not None:
                     yield work
+            if self._rows is not None:
+                self._rows.finish()
             self.trust.source_complete = True
             self.trust.destination_complete = self.lists_destination
         finally:
@@ -128,6 +138,7 @@ class TreePlanner:
         counters = self._counters
         counters.listed += 1
         counters.bytes_listed += entry.size
+        row = self._rows.versions(key_order(both.key)) if self._rows is not None else None
         if self._why_excluded is not None:
             reason = self._why_excluded(both.key, entry)
             if reason is not None:
@@ -137,7 +148,6 @@ class TreePlanner:
         if not both.key and entry.is_folder_marker:
             self._skip(both.key, entry, "marker of the folder itself")
             return None
-        row = self._rows.versions(key_order(both.key)) if self._rows is not None else None
         job = Job(self.pair, entry, self.pair.destination.prefix + both.key)
         if existing is None:
             return Work(job, both.key)
