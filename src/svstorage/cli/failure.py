@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
+from svstorage.addresses import display
 from svstorage.cli import logs
 from svstorage.cli.output import ReaderGone, display_lines, prepare_streams
 
@@ -94,7 +95,8 @@ def _tell(text: str, kind: str, code: int, words: Sequence[str]) -> None:
         else:
             sys.stderr.write(display_lines(f"error: {text}") + "\n")
         if _verbosity(words) >= 2 and sys.exc_info()[0] is not None:
-            sys.stderr.write(display_lines(logs.redact(traceback.format_exc())))
+            lines = logs.redact(traceback.format_exc()).splitlines()
+            sys.stderr.write("".join(f"{display(line)}\n" for line in lines))
         logs.record(logging.ERROR, display_lines(text))
         sys.stderr.flush()
     except OSError:  # stderr is closed: the code alone has to tell

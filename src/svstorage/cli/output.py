@@ -71,7 +71,7 @@ class Output:
         """A message that ``-q`` leaves out."""
         logs.record(logging.INFO, display(text))
         if not self.quiet:
-            self.say(display_lines(text))
+            self.say(display(text))
 
     def failure(self, text: str, **details: Any) -> None:
         """Something that failed; said whatever the verbosity, as JSON where asked for."""
@@ -93,8 +93,12 @@ class Output:
 
 
 def display_lines(text: str) -> str:
-    """Like `display`, but line ends stay: for our own texts of several lines."""
-    return "\n".join(display(line) for line in text.split("\n"))
+    """Like `display`, but line ends stay: for our own texts of several lines.
+
+    Further lines are indented, so that a key with a line end in it cannot pass for a message.
+    """
+    first, *more = text.rstrip("\n").split("\n")
+    return "\n".join([display(first), *(f"  {display(line).lstrip()}" for line in more)])
 
 
 def prepare_streams() -> None:
