@@ -134,7 +134,12 @@ class NativeStrategy:
             destination.store.capabilities,
             tags=context.tags,
         )
-        if ways.obstore_writes and obstore_keeps(job.destination_key):
+        # obstore sends no tags.
+        if (
+            ways.obstore_writes
+            and obstore_keeps(job.destination_key)
+            and not attributes.tags
+        ):
             stored = _put(destination, job.destination_key, data, attributes)
         else:
             stored = destination.store.put(
