@@ -57,3 +57,14 @@ def test_the_vendors_libraries_stay_out_of_a_local_copy(tmp_path) -> None:
     run = "from svstorage.cli import main; main()"
     names = ("s3fs", "adlfs", "azure", "botocore", "aiobotocore")
     assert _loaded(run, "cp", str(tmp_path / "x"), str(tmp_path / "y"), names=names) == []
+
+
+def test_short_help_is_said_alike_in_both_places() -> None:
+    from svstorage.cli.app import SECTIONS, _available, _load
+
+    for names in SECTIONS.values():
+        for name, text in names.items():
+            if name in _available():
+                command = _load(name)
+                assert command is not None
+                assert command.get_short_help_str(limit=200) == text, name

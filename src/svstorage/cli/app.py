@@ -15,12 +15,37 @@ from svstorage.cli import failure, plugin_commands
 from svstorage.cli.options import global_options
 from svstorage.cli.state import State
 
-# Section -> commands, in the order of the help. A command's module is loaded when it is used.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "Copy": ("cp", "sync", "migrate", "check", "mv", "put"),
-    "Look": ("ls", "du", "find", "cat", "stat", "presign"),
-    "Change": ("rm", "mb", "rb"),
-    "Set up": ("config", "jupyter", "plugins", "completion"),
+# Section -> commands with their short help, in the order of the help. A command's module is
+# loaded when it is used; its first sentence stands here too, so that --help need not load all
+# (tests/cli compares them).
+SECTIONS: dict[str, dict[str, str]] = {
+    "Copy": {
+        "cp": "Copy files and objects: local, any storage, either way.",
+        "sync": "Make DST hold what SRC holds; copies only what is new or changed.",
+        "migrate": "Copy whole storages, check every object, and say what to change in .env.",
+        "check": "Compare names, sizes and checksums; list what differs.",
+        "mv": "Move files and objects: copy, confirm, then delete each source.",
+        "put": "Store stdin (-) or a file as one object, whatever its size.",
+    },
+    "Look": {
+        "ls": "List buckets, or what is in one.",
+        "du": "Sum up sizes: bytes, number of objects, address.",
+        "find": "Find objects below an address by name, size and age.",
+        "cat": "Write the bytes of objects to stdout, one after the other.",
+        "stat": "Show size, time, ETag, headers and metadata of objects.",
+        "presign": "Print a URL that works without credentials until it expires.",
+    },
+    "Change": {
+        "rm": "Delete objects; with -r everything below an address.",
+        "mb": "Make buckets.",
+        "rb": "Remove empty buckets; with --force, full ones too.",
+    },
+    "Set up": {
+        "config": "Show, check and begin the settings.",
+        "jupyter": "Keep a notebook folder and the storage in step.",
+        "plugins": "List what is installed, and from which distribution.",
+        "completion": "Print the completion script of a shell.",
+    },
 }
 _MODULES = {name: f"svstorage.cli.commands.{name}" for names in SECTIONS.values() for name in names}
 
@@ -47,13 +72,10 @@ class RootGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        available = _available()
         sections: dict[str, list[tuple[str, str]]] = {}
         for section, names in SECTIONS.items():
-            sections[section] = [
-                (name, command.get_short_help_str(limit=200))
-                for name in names
-                if (command := _load(name)) is not None and not command.hidden
-            ]
+            sections[section] = [row for row in names.items() if row[0] in available]
         sections["From plugins"] = [
             (name, command.get_short_help_str(limit=200))
             for name in plugin_commands.names()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,33 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 class GlobalOption(click.Option):
     """An option of the whole program; help shows it apart from a command's own."""
+
+    section = "Global options"
+
+
+class Subcommand(click.Command):
+    """A command whose help lists its options under headings: their ``section``."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, in sections."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx)
+            if row is None or isinstance(param, click.Argument):
+                continue
+            # --help itself is click's own and belongs to the global ones.
+            plain = GlobalOption.section if "--help" in param.opts else "Options"
+            sections.setdefault(getattr(param, "section", plain), []).append(row)
+        for title, rows in sections.items():
+            if not rows:
+                continue
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def subcommand(name: str, *, epilog: str) -> Callable[[Callable[..., Any]], Subcommand]:
+    """Make a function one of our commands. ``epilog`` are the examples of its help."""
+    return click.command(name, cls=Subcommand, epilog=epilog)
 
 
 def _make() -> list[click.Option]:

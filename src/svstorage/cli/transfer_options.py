@@ -36,6 +36,12 @@ class SectionOption(click.Option):
         super().__init__(*args, **attributes)
         self.section = section
 
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """As click's, without ``x>=1``: the error says so where it matters."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
 
 class NumberOrAuto(ParamType):
     """A number from 1, or ``auto`` (None)."""

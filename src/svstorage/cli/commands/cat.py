@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from svstorage.cli.each import Each
+from svstorage.cli.options import subcommand
 from svstorage.cli.reading import chunks
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import locate_objects
 from svstorage.cli.units import Size
 
 
-@click.command(
+@subcommand(
     "cat",
     epilog="""\b
 Examples:

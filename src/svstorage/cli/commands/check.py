@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from svstorage.cli import transfer_options, transferring
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 
-@click.command(
+@subcommand(
     "check",
     epilog="""\b
 Examples:

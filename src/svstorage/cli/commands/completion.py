@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 
-@click.command(
+@subcommand(
     "completion",
     epilog="""\b
 Examples:

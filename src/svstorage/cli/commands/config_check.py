@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from svstorage.cli.checkup import Checkup, Step
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 
-@click.command(
+@subcommand(
     "check",
     epilog="""\b
 Examples:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 
-@click.command(
+@subcommand(
     "init",
     epilog="""\b
 Examples:

@@ -6,10 +6,11 @@ import os
 
 import click
 
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 
-@click.command(
+@subcommand(
     "show",
     epilog="""\b
 Examples:

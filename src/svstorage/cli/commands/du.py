@@ -8,6 +8,7 @@ import click
 
 from svstorage.cli.each import Each
 from svstorage.cli.listing import Lister
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, buckets, locate_all
 from svstorage.cli.units import human_size
@@ -23,7 +24,7 @@ class _Sum:
         self.objects += objects
 
 
-@click.command(
+@subcommand(
     "du",
     epilog="""\b
 Examples:

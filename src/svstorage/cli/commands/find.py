@@ -8,13 +8,14 @@ import click
 
 from svstorage.cli.each import Each
 from svstorage.cli.listing import Lister, entry_record
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, buckets, locate_all
 from svstorage.cli.units import Moment, Size
 from svstorage.model import Entry
 
 
-@click.command(
+@subcommand(
     "find",
     epilog="""\b
 Examples:

@@ -8,6 +8,7 @@ import click
 
 from svstorage.cli.each import Each
 from svstorage.cli.listing import Lister, entry_record
+from svstorage.cli.options import subcommand
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, buckets, locate_all
@@ -15,7 +16,7 @@ from svstorage.cli.units import moment_iso, moment_text
 from svstorage.model import BucketInfo, CommonPrefix, Entry
 
 
-@click.command(
+@subcommand(
     "ls",
     epilog="""\b
 Examples:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import locate_bucket
 from svstorage.errors import ObjectExists
 
 
-@click.command(
+@subcommand(
     "mb",
     epilog="""\b
 Examples:

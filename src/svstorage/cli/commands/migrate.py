@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from svstorage.cli import migration_page, outcome, transfer_options, transferring
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.errors import SettingsError, UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from svstorage.storage import Storage
 
 
-@click.command(
+@subcommand(
     "migrate",
     epilog="""\b
 Examples:

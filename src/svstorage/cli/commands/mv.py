@@ -9,10 +9,11 @@ import click
 
 from svstorage.cli import transfer_options, transferring
 from svstorage.cli.moving import Mover
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 
-@click.command(
+@subcommand(
     "mv",
     epilog="""\b
 Examples:

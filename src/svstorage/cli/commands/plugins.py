@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
-import click
-
 from svstorage.cli import plugin_commands
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 
 _TITLES = {
@@ -22,7 +21,7 @@ _TITLES = {
 }
 
 
-@click.command(
+@subcommand(
     "plugins",
     epilog="""\b
 Examples:

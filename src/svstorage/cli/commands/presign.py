@@ -6,6 +6,7 @@ import time
 
 import click
 
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import locate, locate_objects
 from svstorage.cli.units import Duration, human_time, moment_iso
@@ -15,7 +16,7 @@ _LONGEST = 7 * 86400
 """Seven days: the limit of AWS Signature Version 4 for query strings; we hold Azure to it too."""
 
 
-@click.command(
+@subcommand(
     "presign",
     epilog="""\b
 Examples:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import locate
 from svstorage.errors import UsageError
@@ -18,7 +19,7 @@ from svstorage.model import Attributes
 _CHUNK = 1 << 20
 
 
-@click.command(
+@subcommand(
     "put",
     epilog="""\b
 Examples:

@@ -6,12 +6,13 @@ import click
 
 from svstorage.cli.deleting import Deleter
 from svstorage.cli.listing import Lister
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import locate_bucket
 from svstorage.errors import ObjectError
 
 
-@click.command(
+@subcommand(
     "rb",
     epilog="""\b
 Examples:

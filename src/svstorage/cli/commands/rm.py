@@ -9,12 +9,13 @@ import click
 
 from svstorage.cli.deleting import Deleter
 from svstorage.cli.listing import Lister, head_or_none
+from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, locate_all
 from svstorage.errors import ObjectNotFound, UsageError
 
 
-@click.command(
+@subcommand(
     "rm",
     epilog="""\b
 Examples:

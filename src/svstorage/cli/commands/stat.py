@@ -9,6 +9,7 @@ import click
 
 from svstorage.cli.each import Each
 from svstorage.cli.listing import entry_record
+from svstorage.cli.options import subcommand
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
 from svstorage.cli.targets import Target, locate_objects
@@ -16,7 +17,7 @@ from svstorage.cli.units import human_size, moment_iso
 from svstorage.model import ObjectInfo
 
 
-@click.command(
+@subcommand(
     "stat",
     epilog="""\b
 Examples:
