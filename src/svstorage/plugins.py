@@ -224,7 +224,7 @@ def load(environ: Mapping[str, str] | None = None) -> Plugins:
                 status = f"broken: {type(error).__name__}"
                 registry.warnings.append(
                     f"plugin '{point.name}' of {distribution} {version} does not load "
-                    f"({type(error).__name__}: {error}); it is left out"
+                    f"({_told(error)}); it is left out"
                 )
             else:
                 _register(plugin, registry)
@@ -257,8 +257,13 @@ def _register(plugin: object, registry: Registry) -> None:
         except Exception as error:  # as above
             registry.warnings.append(
                 f"plugin '{registry.plugin}': {name} failed "
-                f"({type(error).__name__}: {error}); what it had registered before stays"
+                f"({_told(error)}); what it had registered before stays"
             )
+
+
+def _told(error: BaseException) -> str:
+    """The error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _is_hook(plugin: object, name: str) -> bool:

@@ -117,7 +117,9 @@ def store_of_filesystem(
 ) -> ObjectStore:
     """`FsspecStore` over ``provider.filesystem``."""
     from svstorage.providers.fsspec_store import FsspecStore
+    from svstorage.providers.fsspec_store.failures import translated
 
-    fs = provider.filesystem(config, credentials)
+    with translated("connect", config.location):  # some connect as soon as they are made
+        fs = provider.filesystem(config, credentials)
     place = getattr(config, "identity", config.location)
     return FsspecStore(fs, identity=f"{provider.name} {place}")
