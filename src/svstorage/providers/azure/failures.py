@@ -125,6 +125,12 @@ def error(target: Target, refusal: Refusal) -> StorageError:
             return CredentialsExpired(f"{text}. The credentials have expired")
     if code in _LEASED:
         return ObjectError(f"{text}. Another program holds a lease on it")
+    if code == "InvalidBlobOrBlock" and target.operation.startswith("put part"):
+        # All uncommitted blocks of a blob, whosever they are, must have ids of one length.
+        return ObjectError(
+            f"{text}. Another program has left an unfinished upload to this key; it vanishes a "
+            "week after its last block, or when the object is written as a whole"
+        )
     kind = _BY_CODE.get(code) or _by_status(target, status)
     if kind is NotSupported:
         return NotSupported(f"{text}. The service has no such operation")
