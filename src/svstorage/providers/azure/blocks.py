@@ -127,18 +127,9 @@ class BlockUploads(Account):
         return sorted((part for owner, part in blocks if owner == token), key=lambda p: p.number)
 
     def complete_upload(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        parts: Sequence[Part],
-        *,
-        md5: bytes | None = None,
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]
     ) -> Stored:
-        """Publish. ``md5`` of the whole is stored beside the object, unchecked by the service.
-
-        Raises `ObjectNotFound` where the service no longer has all the parts.
-        """
+        """Publish. Raises `ObjectNotFound` where the service no longer has all the parts."""
         self._check(bucket, key)
         _, attributes = _upload(upload_id)
         target = Target("complete", bucket, key)
@@ -150,8 +141,6 @@ class BlockUploads(Account):
             size += part.size
             ET.SubElement(root, "Uncommitted").text = part.etag
         headers = self._headers(target, attributes)
-        if md5 is not None:
-            headers["x-ms-blob-content-md5"] = base64.b64encode(md5).decode("ascii")
         stored = self._commit(target, root, headers, size)
         return replace(stored, checksum=_digest_of_parts(parts))
 
