@@ -95,9 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
         signed = query.get("X-Amz-Credential", [""])[0].split("/")[0]
         access_key = found[1] if found else signed
         token = headers.get("x-amz-security-token") or query.get("X-Amz-Security-Token", [""])[0]
+        judged = self._judged(token)  # as of its arrival
         if front.delay:
             time.sleep(front.delay)
-        status, sending, data = self._judged(token) or self._passed_on(body)
+        status, sending, data = judged or self._passed_on(body)
         with front.lock:
             front.log.append(
                 Sent(self.command, self.path, headers, body, access_key, token, status)

@@ -168,7 +168,7 @@ class RefreshingCredentials(Generic[T]):
                 # The thread that was waited for has just failed: a hundred waiting threads
                 # must not ask a broken service one after the other.
                 raise CredentialsError(self._failure)
-            return self._renew(current, now)
+            return self._renew(current)
         finally:
             self._lock.release()
 
@@ -178,11 +178,12 @@ class RefreshingCredentials(Generic[T]):
             if current is not None and (used is current.value or used == current.value):
                 self._current = _Current(current.value, due=0.0, ends=0.0)
 
-    def _renew(self, current: _Current[T] | None, now: float) -> T:
+    def _renew(self, current: _Current[T] | None) -> T:
         try:
             value = self._fetch()
             renewed = self._timed(value)
         except CredentialsError as error:
+            now = self._clock()  # the old ones may have ended while the service was asked
             if current is not None and now < current.ends:
                 wait = self.RETRY_SECONDS * (0.5 + random.random() / 2)  # noqa: S311 - jitter
                 # At least thrice more before the end, however near that is.
