@@ -36,10 +36,11 @@ _FIELD_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a token of RFC 9110, section 5.6
 _HEAD = re.compile(
     rf"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?((?:\r\n{_FIELD_NAME}:[^\r\n\0]*)*)\Z"
 )
-_NAME = re.compile(rf"{_FIELD_NAME}\Z")
+_LINES = re.compile(
+    rf"{_FIELD_NAME}: [^\x00-\x08\x0a-\x1f\x7f]*(?:\n{_FIELD_NAME}: [^\x00-\x08\x0a-\x1f\x7f]*)*\Z"
+)
 _TARGET = re.compile(r"/[\x21-\x7e]*\Z")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n\0]*)?\Z")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class MalformedAnswer(OSError):
@@ -75,12 +76,15 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     """
     if not _TARGET.match(target):
         raise ValueError("the request target is not percent-encoded")
-    lines = [f"{method} {target} HTTP/1.1"]
-    for name, value in headers.items():
-        if _CONTROL.search(value) or not _NAME.match(name):
-            raise ValueError(f"the header {name!r} holds a control character")
-        lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    if not headers:
+        raise ValueError("a request has at least a host header")
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    text = "\n".join(lines)
+    # As many line ends as were put there, and nothing but names and values between them.
+    if text.count("\n") != len(lines) - 1 or not _LINES.match(text):
+        raise ValueError("a header has an impossible name, or a control character in its value")
+    text = text.replace("\n", "\r\n")
+    return f"{method} {target} HTTP/1.1\r\n{text}\r\n\r\n".encode("latin-1")
 
 
 def parse_head(text: str) -> tuple[int, int, dict[str, str]]:

@@ -149,7 +149,8 @@ class NativeStrategy:
                 size=length,
                 attributes=attributes,
                 modified_ns=modified_ns,
-                md5=digest,
+                # A local store would only hash the same memory once more.
+                md5=None if destination.store.capabilities.is_local else digest,
             )
         context.progress(length)
         sent = Checksum("md5", digest.hex()) if digest else None

@@ -26,16 +26,19 @@ class FixedConcurrency:
 class AdaptiveConcurrency:
     """Rises while throughput rises, halves when the service throttles.
 
-    Throughput is measured in objects and in bytes over windows of about a second; a window that
-    is better than the best so far by a twentieth earns a higher limit, one that is clearly worse
-    after a rise takes it back. A throttling answer halves the limit at once, at most once a
-    second, so that a burst of them counts as one.
+    Throughput is measured in objects and in bytes over windows of half a second; a window that
+    is better than the best so far by a tenth earns a higher limit, one that is clearly worse
+    after a rise takes it back. Where small objects keep the interpreter busy all the time, more
+    threads would only fight over its lock, so the limit stays. A throttling answer halves the
+    limit at once, at most once a second, so that a burst of them counts as one.
     """
 
-    WINDOW = 1.0
-    START = 32
+    WINDOW = 0.5
+    START = 8
     MINIMUM = 1
     BYTES_WORTH_AN_OBJECT = 256 * 1024
+    BUSY = 0.8
+    """CPU seconds of this process in a second: one interpreter can use little more than 1."""
 
     def __init__(self, maximum: int = 64) -> None:
         self.maximum = maximum
@@ -43,7 +46,9 @@ class AdaptiveConcurrency:
         self._condition = threading.Condition()
         self._active = 0
         self._window_start = time.monotonic()
-        self._work = 0.0
+        self._cpu = time.process_time()
+        self._objects = 0
+        self._bytes = 0
         self._best = 0.0
         self._halved = 0.0
 
@@ -58,13 +63,15 @@ class AdaptiveConcurrency:
         """Give the place back; ``objects`` of together ``moved`` bytes were carried."""
         with self._condition:
             self._active -= 1
-            self._work += objects + moved / self.BYTES_WORTH_AN_OBJECT
+            self._objects += objects
+            self._bytes += moved
             now = time.monotonic()
             if now - self._window_start >= self.WINDOW:
                 self._judge(now)
             self._condition.notify()
 
     def slow_down(self) -> None:
+        """The service has complained."""
         with self._condition:
             now = time.monotonic()
             if now - self._halved > 1.0:
@@ -73,15 +80,21 @@ class AdaptiveConcurrency:
                 self._best = 0.0
 
     def _judge(self, now: float) -> None:
-        rate = self._work / (now - self._window_start)
-        self._work = 0.0
-        self._window_start = now
-        if now - self._halved < 2 * self.WINDOW:
+        seconds = now - self._window_start
+        worth = self._bytes / self.BYTES_WORTH_AN_OBJECT
+        rate = (self._objects + worth) / seconds
+        small = worth < self._objects
+        cpu = time.process_time()
+        busy = (cpu - self._cpu) / seconds > self.BUSY
+        self._objects = self._bytes = 0
+        self._window_start, self._cpu = now, cpu
+        if now - self._halved < 2.0:
             return
-        if rate > self._best * 1.05:
+        if rate > self._best * 1.1:
             self._best = rate
-            self.limit = min(self.maximum, self.limit + max(4, self.limit // 4))
-            self._condition.notify_all()
+            if not (small and busy):
+                self.limit = min(self.maximum, self.limit + max(4, self.limit // 2))
+                self._condition.notify_all()
         elif rate < self._best * 0.8 and self.limit > self.START:
             self.limit = max(self.START, self.limit - self.limit // 8)
             self._best *= 0.9

@@ -104,7 +104,7 @@ class _Crew:
                 size += work.job.entry.size
                 # The first works go out one by one: they start at once and on all threads.
                 full = len(batch) >= BATCH_OBJECTS or size >= BATCH_BYTES
-                if full or len(self._workers) < self._concurrency.maximum:
+                if full or len(self._workers) < self._concurrency.limit:
                     self._hand_out(batch)
                     batch, size = [], 0
             if batch and not self._ending:
@@ -124,7 +124,7 @@ class _Crew:
 
     def _hand_out(self, batch: list[Work]) -> None:
         self._room.acquire()
-        if len(self._workers) < self._concurrency.maximum:
+        if len(self._workers) < self._concurrency.limit:
             worker = threading.Thread(
                 target=self._work, name=f"svstorage-copy-{len(self._workers)}", daemon=True
             )
