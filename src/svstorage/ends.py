@@ -131,8 +131,8 @@ class Opener:
         if link is None:
             return self._fsspec(parsed, text)
         if link.path is not None and parsed.scheme == "fs":
-            inside = os.path.join(link.path, parsed.key) if parsed.key else f"{link.path}/"
-            return replace(self._local(replace(parsed, path=inside), text), text=text)
+            inside = replace(parsed, path=link.local_path(parsed.key))
+            return replace(self._local(inside, text), text=text)
         base = text[: len(text) - len(parsed.key)].rstrip("/")
         return self._in(self._storage_of(link).store, parsed, text, base)
 
@@ -157,7 +157,8 @@ class Opener:
         """A local path: the store's root is the folder itself, or the one that holds the file.
 
         What the user names is followed where it is a symbolic link; what lies below is subject
-        to the policy for links.
+        to the policy for links. Folders are written to disk once at the end of a run
+        (`LocalStore.flush`), not after each of their files.
         """
         from svstorage.providers.local.store import LocalStore
 
@@ -165,7 +166,7 @@ class Opener:
         name = os.path.basename(path)
         is_folder = os.path.isdir(path)
         if is_folder or (parsed.is_directory_form and not os.path.lexists(path)):
-            store = LocalStore.for_folder(path, links=self.link_policy)
+            store = LocalStore.for_folder(path, links=self.link_policy, durability="folder")
             base = path if path.endswith("/") else f"{path}/"
             return Place(store, "", "", text, base, parsed.is_directory_form, False, True, name)
         if os.path.islink(path) and os.path.isfile(path):
@@ -174,7 +175,7 @@ class Opener:
         glob = has_glob(parsed) and not os.path.lexists(path)
         if glob:
             folder, key = _split_at_glob(path)
-        store = LocalStore.for_folder(folder, links=self.link_policy)
+        store = LocalStore.for_folder(folder, links=self.link_policy, durability="folder")
         base = folder if folder.endswith("/") else f"{folder}/"
         return Place(store, "", key, text, base, parsed.is_directory_form, glob, True, name)
 

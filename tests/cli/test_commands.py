@@ -205,6 +205,16 @@ def test_check(store: Store, tree: Path) -> None:
     ]  # fmt: skip
 
 
+def test_check_of_two_objects(store: Store, tree: Path) -> None:
+    store("cp", tree / "a.txt", "public:t/").ok()
+    store("check", tree / "a.txt", "public:t/a.txt").ok()
+    store("check", tree / "a.txt", "public:t").ok()
+    differs = store("check", tree / "sub/b.csv", "public:t/a.txt")
+    assert differs.code == 1
+    assert differs.out.startswith(f"size: {tree}/sub/b.csv")
+    assert store("check", tree / "a.txt", "public:none").code == 1
+
+
 @pytest.mark.parametrize("way", ["./{0}", "{0}/"])
 def test_local_to_local_needs_no_settings(tmp_path: Path, tree: Path, way: str) -> None:
     (tmp_path / ".env").write_text("STORAGE_PROVIDER=nothing-like-this\n")

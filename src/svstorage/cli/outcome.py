@@ -44,7 +44,8 @@ class Told:
             self.out.record(as_json(result))
         else:
             detail = f" ({result.error})" if result.error else ""
-            self.out.line(f"{result.reason or 'differs'}: {result.key}{detail}")
+            # Two single objects have no key below anything.
+            self.out.line(f"{result.reason or 'differs'}: {result.key or result.source}{detail}")
 
     def _planned(self, result: Result) -> None:
         from svstorage.transfer.reporter import as_json

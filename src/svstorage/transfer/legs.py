@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from svstorage.addresses import display, split_glob
 from svstorage.ends import Place
@@ -57,9 +57,18 @@ def copy_legs(sources: list[Place], destination: Place, *, recursive: bool) -> l
     into_folder = several or destination.is_folder_form
     exists = destination.is_folder()
     legs: list[Leg] = []
-    for place in sources:
+    for place in map(literal, sources):
         legs.extend(_legs_of(place, destination, into_folder, exists, recursive=recursive))
     return legs
+
+
+def literal(place: Place) -> Place:
+    """``[*]`` and the like in a source without a wildcard stand for the one character, unless
+    something of exactly the written name is there."""
+    key, magic = split_glob(place.key)
+    if magic or key == place.key or place.head() is not None or place.is_folder():
+        return place
+    return replace(place, key=key, name=split_glob(place.name)[0])
 
 
 def named(place: Place) -> None:

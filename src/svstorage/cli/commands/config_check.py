@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from svstorage.cli.checkup import Checkup, Step
@@ -38,7 +40,11 @@ def check(state: State, bucket: str | None, read_only: bool) -> int:
             for line in more:
                 state.out.wrapped(f"{'':20}", line.strip())
             for advice in step.advice:
-                state.out.wrapped(f"{'':17}-> ", advice)
+                head = f"{'':17}-> "
+                if "svstorage " in advice:  # a command stays on one line, to be copied
+                    state.out.line(head + advice)
+                else:
+                    state.out.wrapped(head, advice)
 
     checkup.run(tell)
     if state.json:
@@ -54,8 +60,10 @@ def check(state: State, bucket: str | None, read_only: bool) -> int:
         )
     failed = [step for step in checkup.steps if not step.ok]
     if failed:
-        first = failed[0].detail.splitlines()[0]
+        # On a terminal the reason stands right above; logs may hold stderr alone.
+        on_screen = sys.stdout.isatty() and not state.json
+        reason = "failed, see above" if on_screen else failed[0].detail.splitlines()[0]
         state.out.failure(
-            f"{failed[0].name}: {first}", kind=failed[0].kind, exit_code=checkup.exit_code
+            f"{failed[0].name}: {reason}", kind=failed[0].kind, exit_code=checkup.exit_code
         )
     return checkup.exit_code
