@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import s3fs
 from aiobotocore.credentials import AioCredentialResolver, AioCredentials
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.configprovider import (
     BOTOCORE_DEFAUT_SESSION_VARIABLES,
@@ -34,6 +35,22 @@ class SvS3FileSystem(s3fs.S3FileSystem):  # type: ignore[misc]
 
     def to_dict(self, *args: Any, **kwargs: Any) -> NoReturn:
         self.__reduce__()
+
+
+class _Unredirected:
+    """An aiohttp session that hands redirects back: by itself it goes there with the session
+    token and the body, whoever that is."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def request(self, *args: Any, **options: Any) -> Any:
+        return await self._session.request(*args, allow_redirects=False, **options)
+
+
+class _HttpSession(AIOHTTPSession):  # type: ignore[misc]
+    async def _get_session(self, proxy_url: Any) -> _Unredirected:
+        return _Unredirected(await super()._get_session(proxy_url))
 
 
 class _Credentials(AioCredentials):  # type: ignore[misc]
@@ -96,6 +113,7 @@ def filesystem(
             "verify": str(config.ca_bundle) if config.ca_bundle else True,
         },
         config_kwargs={
+            "http_session_cls": _HttpSession,
             "s3": {"addressing_style": config.addressing},
             "signature_version": "s3v4",
             "request_checksum_calculation": checksums,

@@ -1,9 +1,9 @@
 """The obstore stores of single buckets, for the fast lane of the transfer engine.
 
-obstore reads ``AWS_*`` and proxy variables of the process and follows redirects of GETs, with the
-session token (seen with 0.12: Authorization is left out, x-amz-security-token is not; redirects
-of a single PUT are not followed). There is no switch for either. So everything that can be is
-set explicitly here, and `environment_is_quiet` and `reads_safely` say where obstore may be used.
+obstore reads ``AWS_*`` and proxy variables of the process and follows redirects with the session
+token (seen with 0.12: Authorization is left out, x-amz-security-token is not; of a PUT it follows
+303 only, without the body). There is no switch for either. So everything that can be is set
+explicitly here, and `environment_is_quiet` and `keeps_secrets` say where obstore may be used.
 
 A certificate of ``STORAGE_CA_BUNDLE`` is trusted beside the system's, not in their place.
 """
@@ -32,7 +32,7 @@ def environment_is_quiet() -> bool:
     return not any(name.upper().startswith(_MEDDLING) for name in os.environ)
 
 
-def reads_safely(config: S3Config, credentials: CredentialSource[AwsCredentials] | None) -> bool:
+def keeps_secrets(config: S3Config, credentials: CredentialSource[AwsCredentials] | None) -> bool:
     """True where a redirect cannot carry a session token to a stranger.
 
     That is over TLS to AWS, which redirects to AWS, or with no session token at all.

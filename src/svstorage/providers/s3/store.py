@@ -67,9 +67,8 @@ class S3Store(Copying):
         self._decoder = listing.Decoder(True if config.aws else None)
         self._natives: dict[str, Any] = {}
         # The ETag of a PUT is its MD5 (but in encrypted buckets), so that writes are confirmed.
-        self.native_writes = native.environment_is_quiet()
-        self.native_reads = self.native_writes and native.reads_safely(config, credentials)
-        self.carries_whole = self.wire.is_quick
+        usable = native.environment_is_quiet() and native.keeps_secrets(config, credentials)
+        self.native_reads = self.native_writes = usable
         self._lock = threading.Lock()
 
     @cached_property
