@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,33 +23,45 @@ async def _run(operation: Callable[..., Report], *args: Any, **keywords: Any) ->
     loop = asyncio.get_running_loop()
     for name in ("on_progress", "on_result"):
         callback = keywords.get(name)
-        if callback is not None:
-            keywords[name] = functools.partial(loop.call_soon_threadsafe, callback)
-    stop = keywords.setdefault("stop", StopToken())
+        if callback is None:
+            continue
+        if inspect.iscoroutinefunction(callback):
+            raise TypeError(f"{name} has to be a plain function: it is called, not awaited")
+        keywords[name] = functools.partial(loop.call_soon_threadsafe, callback)
+    given = keywords.get("stop")
+    stop = StopToken() if given is None else given.child()
+    keywords["stop"] = stop
     work = asyncio.create_task(asyncio.to_thread(operation, *args, **keywords))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         stop.stop()
+        # What is in flight ends or is dropped; who cancels twice does not wait for it.
         await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # the cancellation is what is told
         raise
 
 
 @functools.wraps(api.copy)
 async def copy(*args: Any, **keywords: Any) -> Report:
+    """`svstorage.copy`, awaited: the same arguments, report and errors."""
     return await _run(api.copy, *args, **keywords)
 
 
 @functools.wraps(api.sync)
 async def sync(*args: Any, **keywords: Any) -> Report:
+    """`svstorage.sync`, awaited: the same arguments, report and errors."""
     return await _run(api.sync, *args, **keywords)
 
 
 @functools.wraps(api.check)
 async def check(*args: Any, **keywords: Any) -> Report:
+    """`svstorage.check`, awaited: the same arguments, report and errors."""
     return await _run(api.check, *args, **keywords)
 
 
 @functools.wraps(api.migrate)
 async def migrate(*args: Any, **keywords: Any) -> Report:
+    """`svstorage.migrate`, awaited: the same arguments, report and errors."""
     return await _run(api.migrate, *args, **keywords)
