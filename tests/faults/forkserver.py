@@ -15,6 +15,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import itertools
 import json
 import os
 import selectors
@@ -104,6 +105,7 @@ def _small_sizes() -> None:
     if part_plan.part_size.__defaults__ != (part_plan.PREFERRED_PART,):
         raise RuntimeError("the size of parts is no longer where this tweak looks for it")
     part_plan.part_size.__defaults__ = (256 * KIB,)
+    _set("svstorage.strategies.part_plan:MIB", 64 * KIB)  # to whose multiples it rounds
     # The value is shared by all that read it: changed in place, frozen or not.
     object.__setattr__(LIMITS, "min_part", 64 * KIB)
 
@@ -134,12 +136,10 @@ def _read_timeout(seconds: float) -> None:
 def _kill_at(name: str, number: int, when: str) -> None:
     owner, last = _find(name)
     real = getattr(owner, last)
-    count = 0
+    counter = itertools.count(1)  # its steps are atomic: many threads may call
 
     def counted(*args: Any, **named: Any) -> Any:
-        nonlocal count
-        count += 1
-        mine = count == number
+        mine = next(counter) == number
         if mine and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         answer = real(*args, **named)
@@ -153,12 +153,10 @@ def _kill_at(name: str, number: int, when: str) -> None:
 def _fail_at(name: str, number: int, code: str, times: int) -> None:
     owner, last = _find(name)
     real = getattr(owner, last)
-    count = 0
+    counter = itertools.count(1)
 
     def counted(*args: Any, **named: Any) -> Any:
-        nonlocal count
-        count += 1
-        if number <= count < number + times:
+        if number <= next(counter) < number + times:
             value = getattr(errno, code)
             raise OSError(value, os.strerror(value))
         return real(*args, **named)

@@ -94,7 +94,12 @@ class LocalSide(Side):
         return found
 
     def delete(self, key: str) -> None:
-        (self.root / key).unlink()
+        path = self.root / key
+        path.unlink()
+        # Empty folders would be copied as markers, which not every service holds.
+        while path.parent != self.root and not any(path.parent.iterdir()):
+            path = path.parent
+            path.rmdir()
 
     def leftovers(self) -> list[str]:
         return sorted(
@@ -134,9 +139,7 @@ class S3Side(Side):
         ):
             for item in page.get("Contents", []):
                 answer = client.get_object(Bucket=self.bucket, Key=item["Key"])
-                data = answer["Body"].read()
-                assert len(data) == item["Size"], item
-                found[item["Key"][len(self.prefix) :]] = data
+                found[item["Key"][len(self.prefix) :]] = answer["Body"].read()
         return found
 
     def delete(self, key: str) -> None:

@@ -137,6 +137,8 @@ class _PartsCopy:
         attributes, modified_ns = carried(
             info, self.source.store.capabilities, capabilities, tags=self.context.tags
         )
+        # Noted before it is begun: a crash between the two must leave nothing that nobody knows.
+        self.context.parts.begin("", size)
         upload_id = self.multipart.start_upload(
             self.destination.bucket,
             self.job.destination_key,

@@ -7,7 +7,7 @@ import logging
 from typing import Protocol, cast
 
 from svstorage.addresses import display
-from svstorage.errors import StorageError
+from svstorage.errors import ObjectNotFound, StorageError
 from svstorage.model import Entry, Part
 from svstorage.providers.base import MultipartStore
 from svstorage.strategies.base import End, PartLog
@@ -23,10 +23,23 @@ class RunPartLog(PartLog, Protocol):
 
 
 def abort(end: End, key: str, upload_id: str) -> None:
-    """Drop an upload that nobody will go on with. That it fails costs no object."""
+    """Drop an upload that nobody will go on with. That it fails costs no object.
+
+    An empty ``upload_id`` is that of an upload that was about to begin when its run died:
+    whatever the service then holds for the key is dropped. A living upload of another program
+    to the same key, if there is one, begins anew.
+    """
+    store = cast(MultipartStore, end.store)
     with contextlib.suppress(OSError):
         try:
-            cast(MultipartStore, end.store).abort_upload(end.bucket, key, upload_id)
+            if upload_id:
+                store.abort_upload(end.bucket, key, upload_id)
+                return
+            for other, begun in list(store.list_uploads(end.bucket, key)):
+                if other == key:
+                    store.abort_upload(end.bucket, key, begun)
+        except ObjectNotFound:
+            return  # rclone's way to say that there are no uploads
         except StorageError as error:
             log.warning("an unfinished upload of %s was left behind: %s", display(key), error)
 
@@ -48,7 +61,8 @@ class JournalPartLog:
 
     def upload(self) -> tuple[str, int, list[Part]] | None:
         known = self._journal.upload(self._key, self._source)
-        if known is None:
+        if known is None or not known[0]:
+            known = None
             stale = self._journal.unfinished(self._key)
             if stale is not None:
                 abort(self._end, *stale)
@@ -81,7 +95,9 @@ class MemoryPartLog:
         self._parts: dict[int, Part] = {}
 
     def upload(self) -> tuple[str, int, list[Part]] | None:
-        return (*self._upload, list(self._parts.values())) if self._upload else None
+        if self._upload is None or not self._upload[0]:
+            return None
+        return (*self._upload, list(self._parts.values()))
 
     def begin(self, upload_id: str, part_size: int) -> None:
         self._upload = upload_id, part_size
@@ -96,6 +112,6 @@ class MemoryPartLog:
 
     def ended(self, *, failed: bool) -> None:
         """Nobody comes back for what is not finished now."""
-        if failed and self._upload is not None:
+        if failed and self._upload is not None and self._upload[0]:
             abort(self._end, self._destination_key, self._upload[0])
             self.forget()

@@ -165,7 +165,8 @@ class Uploads(Writing):
     def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, str]]:
         os.close(self._open_bucket(bucket))  # tells where there is no such bucket
         base = os.fsdecode(self._base(bucket))
-        for folder, _, files in os.walk(base):
+        # A prefix that names folders needs no look at others.
+        for folder, _, files in os.walk(os.path.join(base, os.path.dirname(prefix))):
             for name in sorted(files):
                 if temporary_kind(name) != "list":
                     continue
