@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -137,12 +137,40 @@ class Bench:
 
 
 def in_threads(ask: Callable[[str], T], keys: Iterable[str]) -> list[tuple[str, T]]:
-    """(key, answer) of each; the first error is raised once those under way have ended."""
+    """(key, answer) of each; the first error is raised once those under way have ended.
+
+    The threads are daemons: a server that has to end does not wait for a storage that stalls.
+    """
     names = list(keys)
     if len(names) <= 1:
         return [(key, ask(key)) for key in names]
-    with ThreadPoolExecutor(_HEADS_AT_ONCE, thread_name_prefix="svstorage-head") as pool:
-        return list(zip(names, pool.map(ask, names), strict=True))
+    answers: dict[str, T] = {}
+    errors: list[BaseException] = []
+    left = iter(names)
+    lock = threading.Lock()
+
+    def work() -> None:
+        while not errors:
+            with lock:
+                key = next(left, None)
+            if key is None:
+                return
+            try:
+                answers[key] = ask(key)
+            except BaseException as error:  # raised again in the caller's thread
+                errors.append(error)
+
+    threads = [
+        threading.Thread(target=work, name="svstorage-head", daemon=True)
+        for _ in range(min(_HEADS_AT_ONCE, len(names)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [(key, answers[key]) for key in names]
 
 
 def outcome_or_error(ask: Callable[[str], Any]) -> Callable[[str], Exception | None]:

@@ -15,7 +15,7 @@ from svstorage.errors import BucketNotFound, UsageError
 from svstorage.jupyter import pulling, pushing
 from svstorage.jupyter.bench import Account, Bench, Direction
 from svstorage.jupyter.decide import Deletes, Verdict, held
-from svstorage.jupyter.folder import Folder
+from svstorage.jupyter.folder import Busy, Folder
 from svstorage.jupyter.ignore import Ignore
 from svstorage.jupyter.looking import Seen, Sides, joined, local_files, read_ahead, remote_files
 from svstorage.jupyter.manifest import Base, Manifest
@@ -132,14 +132,20 @@ class Cycle:
             account.add(self.run(direction, **how))  # type: ignore[arg-type]
         return account
 
-    def pending(self) -> list[str] | None:
+    def pending(self, wait: float = 5.0) -> list[str] | None:
         """Files that changed here and were not sent yet, without asking the storage.
 
-        None where the folder was never kept in step.
+        None where the folder was never kept in step. Only reads, so that it need not wait for a
+        pass that hangs: after ``wait`` seconds it looks all the same.
         """
         if not (self.folder.own / "manifest.sqlite").exists():
             return None
-        with self.folder.locked() as now, self._manifest() as manifest:
+        with contextlib.ExitStack() as stack:
+            try:
+                now = stack.enter_context(self.folder.locked(wait))
+            except Busy:
+                now = time.time_ns()
+            manifest = stack.enter_context(self._manifest())
             ignore = self._ignore()
             planner = Planner(self.folder, now_ns=now, max_size=self.options.max_size)
             rows = list(manifest.rows())

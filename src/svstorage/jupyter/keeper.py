@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import threading
 import time
 
@@ -82,7 +83,8 @@ class Keeper:
     def stop(self, deadline: float | None = None) -> list[str]:
         """End, after a last pass that sends what is not sent; the files that did not make it.
 
-        ``deadline``: seconds for all of it.
+        ``deadline``: seconds for all of it. A storage that stalls is not waited for any longer;
+        the threads that wait for it die with the process.
         """
         deadline = self.options.flush if deadline is None else deadline
         end = time.monotonic() + deadline
@@ -91,10 +93,19 @@ class Keeper:
             self._ending = True
             self._token.stop()
             self._wake.notify_all()
-        self._thread.join(max(0.1, deadline / 2))
         token = StopToken()
-        timer = threading.Timer(max(0.1, end - time.monotonic()), token.stop)
-        timer.start()
+        last = threading.Thread(target=self._flush, args=(token, end), daemon=True)
+        last.start()
+        last.join(max(0.1, end - time.monotonic()))
+        token.stop()
+        last.join(0.5)
+        if last.is_alive():
+            log.warning("the last pass did not end within %g seconds", deadline)
+        return self._say_what_is_left()
+
+    def _flush(self, token: StopToken, end: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(max(0.1, end - time.monotonic()))
         try:
             for _ in range(2):
                 left = max(0.1, end - time.monotonic())
@@ -102,16 +113,13 @@ class Keeper:
                 self.status.take(account)
                 if not account.again:
                     break
-        except (StorageError, OSError) as error:
+        except (StorageError, OSError, sqlite3.Error) as error:
             log.warning("the last pass did not come to its end: %s", error)
-        finally:
-            timer.cancel()
-        return self._say_what_is_left()
 
     def _say_what_is_left(self) -> list[str]:
         try:
-            left = self.cycle.pending() or []
-        except (StorageError, OSError) as error:
+            left = self.cycle.pending(wait=1.0) or []
+        except (StorageError, OSError, sqlite3.Error) as error:
             log.error("what is not in the storage yet cannot be told: %s", error)
             left = list(self.status.pending)
         self.status.pending = left
@@ -119,9 +127,10 @@ class Keeper:
         self.status.state = "stopped"
         if left:
             names = ", ".join(left[:_NAMED]) + (" …" if len(left) > _NAMED else "")
+            files = "1 changed file" if len(left) == 1 else f"{len(left)} changed files"
             self.status.message = (
-                f"{len(left)} changed files did not reach the storage: {names}. They are sent at "
-                "the next start with this folder, or by: svstorage jupyter push"
+                f"{files} did not reach the storage: {names}. What is left is sent at the next "
+                "start with this folder, or by: svstorage jupyter push"
             )
             log.error("%s", self.status.message)
         else:
@@ -176,7 +185,7 @@ class Keeper:
             )
         except Interrupted:
             return
-        except (StorageError, OSError) as error:
+        except (StorageError, OSError, sqlite3.Error) as error:
             away = isinstance(error, StorageError) and isinstance(error, SERVICE_WIDE)
             self._failed("offline" if away else "problem", error)
         except Exception as error:

@@ -113,14 +113,22 @@ class Manifest:
     # What is remembered
 
     def rows(self) -> Iterator[Base]:
-        """All rows in byte order of the keys. Write nothing before the last was read."""
-        for row in self._database.execute(
-            "SELECT key, local, settled, size, digest, remote FROM base ORDER BY key"
-        ):
-            yield Base(_key(row[0]), row[1], bool(row[2]), row[3], row[4], row[5])
+        """All rows in byte order of the keys.
 
-    def count(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM base").fetchone()[0])
+        By the thousand: a cursor left open, by an error further up, would keep the file locked.
+        """
+        after: bytes | None = None
+        while True:
+            some = self._database.execute(
+                "SELECT key, local, settled, size, digest, remote FROM base"
+                " WHERE ? IS NULL OR key > ? ORDER BY key LIMIT 1000",
+                (after, after),
+            ).fetchall()
+            for row in some:
+                yield Base(_key(row[0]), row[1], bool(row[2]), row[3], row[4], row[5])
+            if not some:
+                return
+            after = some[-1][0]
 
     def change(
         self,

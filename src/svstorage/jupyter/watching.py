@@ -73,7 +73,7 @@ class Watcher:
             rust_timeout=1000,
             yield_on_timeout=True,
             raise_interrupt=False,
-            ignore_permission_denied=True,
+            # Not ignore_permission_denied: it also hides that there are no more watches.
         ):
             if changes:
                 self._changed()
