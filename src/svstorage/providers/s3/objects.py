@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from svstorage.errors import (
     BucketNotFound,
+    ChecksumMismatch,
     NotSupported,
     ObjectChanged,
     ObjectError,
@@ -18,7 +19,7 @@ from svstorage.errors import (
     ServiceError,
     StorageError,
 )
-from svstorage.model import Attributes, Entry, ObjectInfo, Stored
+from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
 from svstorage.providers.s3 import attributes as attrs
 from svstorage.providers.s3 import failures, xml
 from svstorage.providers.s3.body import SizedBody
@@ -125,6 +126,8 @@ class Objects(ExactKeys):
         target = self.target("PutObject", bucket, key)
         self.check_writable(target, size)
         headers = attrs.to_headers(target, attributes)
+        sent = request_body(target, body, size)
+        md5 = md5 or _md5_of(sent)
         if md5 is not None:
             headers["content-md5"] = base64.b64encode(md5).decode("ascii")
         if if_none_match:
@@ -132,7 +135,6 @@ class Objects(ExactKeys):
             if self.config.aws is None and self._exists(bucket, key):
                 # Services that pay no heed to the header at least do not overwrite what is there.
                 raise ObjectExists(f"{target}: the key is taken")
-        sent = request_body(target, body, size)
         try:
             answer, _ = self.wire.call(target, "PUT", headers=headers, body=sent, size=size)
         except ObjectChanged as error:
@@ -140,7 +142,9 @@ class Objects(ExactKeys):
                 raise ObjectExists(f"{target}: the key is taken") from error
             raise
         etag = attrs.unquoted(answer.get("etag"))
-        return Stored(size, etag, attrs.confirmed_checksum(bucket, etag, answer))
+        checksum = attrs.confirmed_checksum(bucket, etag, answer)
+        check_confirmed(target, md5, checksum)
+        return Stored(size, etag, checksum)
 
     def delete(self, bucket: str, key: str) -> None:
         target = self.target("DeleteObject", bucket, key)
@@ -189,7 +193,7 @@ class Objects(ExactKeys):
         request = xml.delete_request(keys)
         _, body = self.wire.call(
             target, "POST", query=[("delete", "")], body=request, sign_body=True,
-            headers={"content-md5": _content_md5(request), "content-type": "application/xml"},
+            headers={**content_md5(request), "content-type": "application/xml"},
         )  # fmt: skip
         root = self.answer(target, body, "DeleteResult")
         failed: dict[str, Exception] = {}
@@ -227,6 +231,23 @@ def request_body(target: Target, body: Any, size: int) -> RequestBody:
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
-def _content_md5(body: bytes) -> str:
-    digest = hashlib.md5(body, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode("ascii")
+def _md5_of(body: RequestBody) -> bytes | None:
+    """The MD5 of a body in memory; a stream would have to be read twice."""
+    if isinstance(body, SizedBody):
+        return None
+    return hashlib.md5(body, usedforsecurity=False).digest()
+
+
+def content_md5(body: RequestBody) -> dict[str, str]:
+    """The header by which the service refuses bytes that were altered on the way."""
+    digest = _md5_of(body)
+    return {} if digest is None else {"content-md5": base64.b64encode(digest).decode("ascii")}
+
+
+def check_confirmed(target: Target, md5: bytes | None, told: Checksum | None) -> None:
+    """Raise `ChecksumMismatch` where the service holds other bytes than were sent."""
+    if md5 is None or told is None or told.algorithm != "md5" or told.value == md5.hex():
+        return
+    raise ChecksumMismatch(
+        f"{target}: the service holds other bytes than were sent, of MD5 {told.value}"
+    )

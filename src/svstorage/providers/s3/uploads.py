@@ -11,7 +11,7 @@ from svstorage.errors import BucketNotFound, ObjectNotFound, ServiceError
 from svstorage.model import Attributes, Part, Stored
 from svstorage.providers.s3 import attributes as attrs
 from svstorage.providers.s3 import listing, xml
-from svstorage.providers.s3.objects import Objects, request_body
+from svstorage.providers.s3.objects import Objects, content_md5, request_body
 from svstorage.providers.s3.service import number as number_in
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class Uploads(Objects):
         target = self.target("UploadPart", bucket, key)
         sent = request_body(target, body, size)
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
-        headers, _ = self.wire.call(target, "PUT", query=query, body=sent, size=size)
+        headers, _ = self.wire.call(
+            target, "PUT", query=query, headers=content_md5(sent), body=sent, size=size
+        )
         etag = attrs.unquoted(headers.get("etag"))
         if not etag:
             raise ServiceError(f"{target}: the answer has no ETag")
