@@ -69,12 +69,15 @@ def test_a_flush_minds_no_folder_that_is_gone(root: Path, base: Path):
     store.close()
 
 
-def test_a_flush_through_a_root_that_is_a_link(tmp_path: Path):
+def test_a_flush_through_a_root_that_is_a_link(tmp_path: Path, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     store = LocalStore.for_folder(tmp_path / "link")
     store.put("", "key", b"x", size=1)
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
     store.close()
+    assert synced == [str(tmp_path / "real")]
     assert (tmp_path / "real" / "key").read_bytes() == b"x"
 
 

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -124,13 +125,20 @@ def test_each_way_to_copy(store: LocalStore, monkeypatch, way: str):
 
 
 @pytest.mark.parametrize("way", ["kernel", "memory"])
-def test_a_source_that_changes_while_it_is_copied(store: LocalStore, base, monkeypatch, way: str):
+@pytest.mark.parametrize("how", ["shrinks", "grows", "rewritten"])
+def test_a_source_that_changes_while_it_is_copied(
+    store: LocalStore, base: Path, monkeypatch, way: str, how: str
+):
     put(store, "o", bytes(2_000_000))
+    time.sleep(0.02)  # the clock that stamps files ticks in steps of some milliseconds
     real = content._copy_in_kernel
 
     def meanwhile(source, target, size):
         with (base / "o").open("r+b") as file:
-            file.truncate(1000)
+            if how == "rewritten":
+                file.write(b"other")
+            else:
+                file.truncate(1000 if how == "shrinks" else 3_000_000)
         return real(source, target, size) if way == "kernel" else 0
 
     monkeypatch.setattr(content, "_share", lambda source, target: False)
