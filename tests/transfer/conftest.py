@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,10 @@ from svstorage.transfer.options import TransferOptions
 KINDS = ("local", "s3", "azure")
 
 
+# A client takes half a second to make.
+_CLIENTS: dict[Any, Any] = {}
+
+
 @dataclass
 class Side:
     """One end: a folder, or a bucket of a real server."""
@@ -30,13 +35,12 @@ class Side:
     root: Path | None = None
     seen_at: Any = None
     """The server as we reach it, where a proxy stands before it."""
-    _client: Any = None
 
     @property
     def client(self) -> Any:
-        if self._client is None:
-            self._client = self.server.client()
-        return self._client
+        if self.server not in _CLIENTS:
+            _CLIENTS[self.server] = self.server.client()
+        return _CLIENTS[self.server]
 
     def put(self, key: str, data: bytes = b"", **more: Any) -> None:
         """``more``: content_type, metadata (boto3's or Azure's own words are used)."""
@@ -133,9 +137,7 @@ def connect(server: Any) -> Storage:
 
 
 @pytest.fixture
-def side(
-    request: pytest.FixtureRequest, tmp_path: Path, new_bucket: Callable[..., str]
-) -> Iterator[Callable[..., Side]]:
+def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Side]]:
     """``side("local" | "s3" | "moto" | "azure")``: an empty end of that kind."""
     made: list[Side] = []
 
@@ -147,8 +149,13 @@ def side(
         else:
             name = {"s3": "rclone_s3", "moto": "moto_server", "azure": "azurite"}[kind]
             server = request.getfixturevalue(name)
-            bucket = new_bucket(server)
+            # Not dropped: the servers live no longer than the tests, and emptying takes long.
+            bucket = f"t-{uuid.uuid4().hex[:12]}"
             one = Side(kind, f"sv://{bucket}/", connect(server), server, bucket)
+            if kind == "azure":
+                one.client.create_container(bucket)
+            else:
+                one.client.create_bucket(Bucket=bucket)
         made.append(one)
         return one
 
