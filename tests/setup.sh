@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the test servers that do not come with pip: Azurite (npm, into tests/servers/node) and
-# sshd (apt, only if missing and only as root or with sudo). Safe to run again; quick when done.
+# Installs what the tests need and pip does not bring: Azurite and playwright-core (npm, into
+# tests/servers/node), sshd and chromium (apt, only if missing and only as root or with sudo).
+# Safe to run again; quick when done.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -37,4 +38,16 @@ if ! command -v sshd >/dev/null 2>&1 && [ ! -x /usr/sbin/sshd ]; then
             systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
         fi
     ' >&2 || echo "setup: no openssh-server; the SFTP tests will be skipped" >&2
+fi
+
+if ! command -v chromium >/dev/null 2>&1; then
+    root=
+    [ "$(id -u)" = 0 ] || root="sudo -n"
+    echo "setup: apt-get install chromium (the browser of the JupyterLab tests)" >&2
+    $root env DEBIAN_FRONTEND=noninteractive sh -c '
+        apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 || {
+            apt-get update -qq
+            apt-get install -y -qq --no-install-recommends chromium
+        }
+    ' >&2 || echo "setup: no chromium; the JupyterLab tests will be skipped" >&2
 fi
