@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from svstorage.cli.failure import message_of
-from svstorage.cli.retrying import WORTH_IT, retrying
+from svstorage.cli.retrying import PASSING, retrying
 from svstorage.cli.state import State
 from svstorage.cli.targets import Target
 
@@ -49,7 +49,7 @@ class Deleter:
         again: list[str] = []
         store, bucket = target.store, target.bucket
         for key, error in retrying(lambda: list(store.delete_many(bucket, keys))):
-            if isinstance(error, WORTH_IT):
+            if isinstance(error, PASSING):
                 again.append(key)
             else:
                 yield key, error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from svstorage.cli.retrying import TRIES, WORTH_IT, retrying
+from svstorage.cli.retrying import ATTEMPTS, PASSING, pause, retrying
 from svstorage.cli.state import State
 from svstorage.cli.targets import Target
 from svstorage.cli.units import moment_iso
@@ -116,11 +116,12 @@ def _resumed(start: Callable[[str], Iterator[Any]], *, ordered: bool) -> Iterato
                 last, resume_after, tries = name, None, 0
                 yield item
             return
-        except WORTH_IT:
+        except PASSING as error:
             tries += 1
             # Without an order nothing tells where to go on, once something was handed out.
-            if tries >= TRIES or (last is not None and not ordered):
+            if tries >= ATTEMPTS or (last is not None and not ordered):
                 raise
+            pause(tries, error)
             resume_after = None if last is None else key_order(last)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svstorage.cli.retrying import TRIES, WORTH_IT, retrying
+from svstorage.cli.retrying import ATTEMPTS, PASSING, pause, retrying
 from svstorage.cli.targets import Target
 
 _CHUNK = 1 << 20
@@ -31,7 +31,8 @@ def chunks(target: Target, *, start: int = 0, length: int | None = None) -> Iter
                     # Counted before it is handed on: the consumer's failure is not the store's.
                     position, tries = position + len(chunk), 0
                     yield chunk
-        except WORTH_IT:
+        except PASSING as error:
             tries += 1
-            if tries >= TRIES:
+            if tries >= ATTEMPTS:
                 raise
+            pause(tries, error)
