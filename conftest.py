@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.servers.ssh",
     "tests.servers.imds",
     "tests.servers.faultproxy",
+    "tests.servers.scripted",
     "tests.servers.front",
 ]
 

@@ -204,3 +204,32 @@ def _env_file(side: S3Side | AzureSide, endpoint: str | None) -> Path:
     side.made.append(path)
     written: Path = server.write_env(path)
     return written
+
+
+@dataclass(slots=True)
+class ScriptedSide(Side):
+    """A `tests.servers.scripted.ScriptedS3`, which is its own oracle."""
+
+    server: Any
+    folder: Path
+    kind = "scripted"
+
+    @property
+    def address(self) -> str:  # type: ignore[override]
+        return f"sv://{self.server.bucket}/"
+
+    def write(self, tree: Mapping[str, bytes]) -> None:
+        self.server.objects.update(tree)
+
+    def read(self) -> Tree:
+        return dict(self.server.objects)
+
+    def delete(self, key: str) -> None:
+        del self.server.objects[key]
+
+    def leftovers(self) -> list[str]:
+        return list(self.server.uploads)
+
+    def env_file(self, endpoint: str | None = None) -> Path:
+        written: Path = self.server.write_env(self.folder / "scripted.env")
+        return written

@@ -67,9 +67,17 @@ class S3Store(Copying):
         self._decoder = listing.Decoder(True if config.aws else None)
         self._natives: dict[str, Any] = {}
         # The ETag of a PUT is its MD5 (but in encrypted buckets), so that writes are confirmed.
-        usable = native.environment_is_quiet() and native.keeps_secrets(config, credentials)
-        self.native_reads = self.native_writes = usable
+        self._native_usable = native.environment_is_quiet() and native.keeps_secrets(
+            config, credentials
+        )
         self._lock = threading.Lock()
+
+    @property
+    def native_reads(self) -> bool:
+        """obstore signs with this machine's clock, so it is out where that was found wrong."""
+        return self._native_usable and not self.wire.clock_corrected
+
+    native_writes = native_reads
 
     @cached_property
     def capabilities(self) -> Capabilities:

@@ -58,6 +58,11 @@ class Wire:
         self._connections = Connections(config)
         self._quick = QuickCalls(config, read_timeout=read_timeout)
 
+    @property
+    def clock_corrected(self) -> bool:
+        """True once the service's clock was found to differ from ours."""
+        return self._clock_offset != 0
+
     def now(self) -> float:
         """The time as the service sees it."""
         return time.time() + self._clock_offset
