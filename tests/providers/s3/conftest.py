@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         got = Got(self.command, self.path, headers, body)
         self.service.got.append(got)
         status, answer_headers, answer_body = self.service.answer(got)
-        self.send_response(status)
+        self.send_response_only(status)  # no Date and Server but the test's
         if "content-length" not in answer_headers and "transfer-encoding" not in answer_headers:
             self.send_header("content-length", str(len(answer_body)))
         for name, value in answer_headers.items():
