@@ -105,6 +105,17 @@ def test_cat_and_put_are_pipes(store: Store) -> None:
     assert "none" in missing.err
 
 
+def test_cp_takes_a_dash_for_a_pipe(store: Store, tree: Path) -> None:
+    store("cp", "-", "public:in", stdin=b"through").ok()
+    assert store.read("in") == b"through"
+    assert store("cp", "public:in", "-").ok().out == "through"
+    for words in (["-", "-"], ["-", "public:x", "public:y"], ["-r", "-", "public:x"],
+                  ["--bwlimit", "1M", "public:in", "-"], ["-", "public:"]):  # fmt: skip
+        done = store("cp", *words, stdin=b"x")
+        assert (done.code, done.out) == (2, ""), words
+    assert store.holds() == {"in": 7}
+
+
 def test_put_of_a_file_with_its_type(store: Store, tree: Path) -> None:
     store("put", "--content-type", "text/x-test", tree / "a.txt", "public:page").ok()
     assert store.read("page") == TREE["a.txt"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from svstorage.cli.each import Each
@@ -32,6 +34,13 @@ def command(state: State, addresses: tuple[str, ...], offset: int, count: int | 
     An object that is replaced while it is read is an error, never a mixture. With several
     addresses, one that fails does not stop the others; the exit code is then 1.
     """
+    return write_out(state, addresses, offset, count)
+
+
+def write_out(
+    state: State, addresses: Sequence[str], offset: int = 0, count: int | None = None
+) -> int:
+    """The bytes of all addresses to stdout; the exit code."""
     stdout, each = state.out.binary(), Each(state)
     for address in addresses:
         with each.address(address):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from svstorage.cli import transfer_options, transferring
 from svstorage.cli.options import subcommand
@@ -21,6 +23,7 @@ Examples:
   svstorage cp 'private:logs/2026-*.csv' ./logs/
   svstorage cp -r --from-env .env.disk --to-env .env.s3 sv://a-private sv://b-private
   svstorage cp -r --dry-run --exclude '*.tmp' ./data private:data
+  pg_dump shop | svstorage cp - private:dumps/shop.sql
 """,
 )
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
@@ -36,7 +39,11 @@ def command(
     SRC may be several, and may hold globs (quote them from the shell). A DST that ends in / or
     is a folder takes the copies into it. Each object is confirmed by the destination; one that
     fails is named and does not stop the others. Interrupted, run it again: it goes on.
+
+    SRC - is stdin and DST - is stdout, as with put and cat (a file of that name is ./-).
     """
+    if "-" in (*sources, destination):
+        return _pipe(state, sources, destination)
     from svstorage import api
 
     source_storage, destination_storage = transferring.storages(state, values, sources, destination)
@@ -49,3 +56,25 @@ def command(
         recursive=recursive,
     )
     return transferring.run(state, values, copy).exit_code
+
+
+def _pipe(state: State, sources: tuple[str, ...], destination: str) -> int:
+    from svstorage.cli.commands import cat, put
+
+    options = click.get_current_context()
+    given = [
+        param.opts[0]
+        for param in options.command.params
+        if isinstance(param, click.Option)
+        and param.expose_value
+        and options.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{given[0]} has no meaning for a pipe; see: put, cat")
+    if destination == "-":
+        if "-" in sources:
+            raise click.UsageError("stdin to stdout: nothing for us to do")
+        return cat.write_out(state, sources)
+    if len(sources) > 1:
+        raise click.UsageError("- must be the only source")
+    return put.store(state, sys.stdin.buffer, destination)

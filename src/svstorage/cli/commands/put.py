@@ -39,6 +39,11 @@ def command(state: State, source: BinaryIO, address: str, content_type: str | No
     you interrupt, nothing is published. But a pipe's end looks the same when the program
     before it failed: use `set -o pipefail` and check.
     """
+    return store(state, source, address, content_type)
+
+
+def store(state: State, source: BinaryIO, address: str, content_type: str | None = None) -> int:
+    """All of ``source`` as one object; the exit code."""
     from svstorage.filesystem.writer import ObjectWriter
 
     target = locate(state, address)
