@@ -148,9 +148,13 @@ def test_a_clock_that_is_wrong(behind, proxy, bucket):
 
 
 def test_control_characters_of_the_service_do_not_reach_a_terminal(behind, proxy, bucket):
-    body = answer("Evil\x1b[31m", "a\x1b[2Jb\x07").replace(b"\x1b", b"&#27;")
-    for sent in (body, b"<Error><Code>\x1b[31m</Code></Error>"):
-        proxy.rules[:] = [status(400, body=sent)]
+    faults = (
+        status(400, body=answer("Evil\u009b31m", "a\u009b2J\u202eb\u0085c")),
+        status(400, body=answer("Evil", "a &#27;[2J"), headers={"x-ms-error-code": "E\x1b[31m"}),
+        status(400, body=b"<Error><Code>\x1b[31m</Code></Error>"),
+    )
+    for fault in faults:
+        proxy.rules[:] = [fault]
         with pytest.raises(ObjectError) as told:
             behind.put(bucket, "o", b"x", size=1)
         assert str(told.value).isprintable()
