@@ -188,7 +188,7 @@ class Run:
                 for outcome in group:
                     ledger.take(outcome)
                 ledger.take_told()
-                self._progress("copying")
+                self._progress("checking" if self.operation == "check" else "copying")
                 if ledger.fatal is not None:
                     break
         except Interrupted:
