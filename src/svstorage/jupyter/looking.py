@@ -15,7 +15,8 @@ from svstorage.jupyter.place import Target
 from svstorage.model import CommonPrefix, Entry, Problem, key_order
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import End
-from svstorage.transfer.listing import ReadAhead, listed
+from svstorage.transfer.ahead import ReadAhead
+from svstorage.transfer.listing import listed
 
 _BASE, _LOCAL, _REMOTE = range(3)
 
