@@ -28,7 +28,7 @@ from svstorage.strategies.base import Context, Job, NoPartLog, PartLog, Strategy
 from svstorage.strategies.part_plan import PARTS_THRESHOLD
 from svstorage.transfer import compare
 from svstorage.transfer.bandwidth import BandwidthLimit
-from svstorage.transfer.journal import version_of
+from svstorage.transfer.journal import source_version
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.part_log import MemoryPartLog, RunPartLog
 from svstorage.transfer.report import Action, Result, Status
@@ -333,7 +333,7 @@ class _Attempt:
             ) from None
         except PASSING:
             return  # the next try will fail as this one did, and look again
-        if version_of(entry) != version_of(self.job.entry):
+        if source_version(entry) != source_version(self.job.entry):
             self.forget_parts()
         self.job = replace(self.job, entry=entry)
         self.work = replace(self.work, job=self.job)

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,6 +66,14 @@ def version_of(entry: Entry) -> bytes:
     else:
         text = f"{entry.size}|{entry.modified_ns}|{entry.changed_ns}"
     return hashlib.blake2b(text.encode(), digest_size=12).digest()
+
+
+def source_version(entry: Entry) -> bytes:
+    """The fingerprint of a source: with the inode change time of a local file, which nobody can
+    set back, where its ETag was made of time and size alone."""
+    if entry.etag is None or entry.changed_ns is None:
+        return version_of(entry)
+    return version_of(replace(entry, etag=f"{entry.etag}|{entry.changed_ns}"))
 
 
 def stored_version(stored: Stored) -> bytes:
@@ -180,11 +189,11 @@ class Journal:
 
     def done(self, key: str, source: Entry, stored: Stored) -> None:
         """Note that the destination confirmed this version; written within about a second."""
-        self._note((key_order(key), version_of(source), stored_version(stored)))
+        self._note((key_order(key), source_version(source), stored_version(stored)))
 
     def still_done(self, key: str, source: Entry, destination: Entry) -> None:
         """Note that both ends still hold the same content."""
-        self._note((key_order(key), version_of(source), version_of(destination)))
+        self._note((key_order(key), source_version(source), version_of(destination)))
 
     def forget_done(self) -> None:
         """Copy everything again, whatever earlier runs did."""
@@ -223,7 +232,7 @@ class Journal:
                     "SELECT source, upload_id, part_size FROM upload WHERE key=?",
                     (key_order(key),),
                 ).fetchone()
-                if row is not None and row[0] == version_of(source):
+                if row is not None and row[0] == source_version(source):
                     parts = database.execute(
                         "SELECT number, size, etag, position, md5 FROM part"
                         " WHERE key=? ORDER BY number",
@@ -241,7 +250,7 @@ class Journal:
                 database.execute("DELETE FROM part WHERE key=?", (key_order(key),))
                 database.execute(
                     "INSERT OR REPLACE INTO upload VALUES (?,?,?,?,?)",
-                    (key_order(key), version_of(source), destination_key, upload_id, part_size),
+                    (key_order(key), source_version(source), destination_key, upload_id, part_size),
                 )
                 database.commit()
 

@@ -11,7 +11,7 @@ from svstorage.errors import ObjectNotFound, StorageError
 from svstorage.model import Entry, Part
 from svstorage.providers.base import MultipartStore
 from svstorage.strategies.base import End, PartLog
-from svstorage.transfer.journal import Journal, version_of
+from svstorage.transfer.journal import Journal, source_version
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class MemoryPartLog:
     """For runs without a journal: further tries of one run go on, and nothing is left behind."""
 
     def __init__(self, source: Entry, end: End, destination_key: str) -> None:
-        self._version = version_of(source)
+        self._version = source_version(source)
         self._end = end
         self._destination_key = destination_key
         self._upload: tuple[str, int] | None = None

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 
 from svstorage.model import Entry, Problem, key_order
 from svstorage.strategies.base import Job, Pair
+from svstorage.transfer.ahead import ReadAhead
 from svstorage.transfer.carry import Work
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Deletions, Trust
 from svstorage.transfer.filters import Filter
-from svstorage.transfer.journal import Journal, version_of
-from svstorage.transfer.listing import ReadAhead, listed
+from svstorage.transfer.journal import Journal, source_version, version_of
+from svstorage.transfer.listing import listed
 from svstorage.transfer.merge import Both, SideProblem, merge
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.report import Action, Counters, Result, Status
@@ -151,7 +152,7 @@ class TreePlanner:
         job = Job(self.pair, entry, self.pair.destination.prefix + both.key)
         if existing is None:
             return Work(job, both.key)
-        if row is not None and row == (version_of(entry), version_of(existing)):
+        if row is not None and row == (source_version(entry), version_of(existing)):
             self._skip(both.key, entry, "done before")
             return None
         if self._on_exists == "skip":
