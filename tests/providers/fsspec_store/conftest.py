@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,9 +32,7 @@ def azure_filesystem(server: Any) -> AbstractFileSystem:
     """adlfs with its listing cache."""
     from adlfs import AzureBlobFileSystem
 
-    return AzureBlobFileSystem(
-        connection_string=server.connection_string, skip_instance_cache=True
-    )
+    return AzureBlobFileSystem(connection_string=server.connection_string, skip_instance_cache=True)
 
 
 def folder_filesystem(folder: Path) -> AbstractFileSystem:
@@ -46,25 +45,42 @@ def memory_filesystem() -> AbstractFileSystem:
     return MemoryFileSystem(global_store=False, skip_instance_cache=True)
 
 
+MakeFs = Callable[[], AbstractFileSystem]
+
+
+@pytest.fixture(params=["memory", "folder"])
+def make_fs(request: pytest.FixtureRequest, tmp_path: Path) -> MakeFs:
+    """Makes filesystems over one and the same place, without a server."""
+    return _maker(request.param, request, tmp_path)
+
+
 @pytest.fixture(params=["memory", "folder", "s3", "azure"])
-def make_fs(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Callable[[], AbstractFileSystem]:
-    """Makes filesystems over one and the same place."""
-    if request.param == "memory":
+def make_any_fs(request: pytest.FixtureRequest, tmp_path: Path) -> MakeFs:
+    """As `make_fs`, over servers too."""
+    return _maker(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["s3", "azure"])
+def make_remote_fs(request: pytest.FixtureRequest, tmp_path: Path) -> MakeFs:
+    return _maker(request.param, request, tmp_path)
+
+
+def _maker(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> MakeFs:
+    if kind == "memory":
         fs = memory_filesystem()
         return lambda: fs
-    if request.param == "folder":
+    if kind == "folder":
         return lambda: folder_filesystem(tmp_path / "root")
-    if request.param == "s3":
+    if kind == "s3":
         server = request.getfixturevalue("moto_server")
         return lambda: s3_filesystem(server)
     server = request.getfixturevalue("azurite")
     return lambda: azure_filesystem(server)
 
 
-@pytest.fixture
-def bucket(make_fs: Callable[[], AbstractFileSystem]) -> Iterator[str]:
+@contextlib.contextmanager
+def new_bucket_of(make_fs: MakeFs) -> Iterator[str]:
+    """A bucket that is emptied afterwards."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     make_fs().mkdir(name)
     yield name

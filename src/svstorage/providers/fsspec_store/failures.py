@@ -13,6 +13,7 @@ from svstorage.errors import (
     ConnectionFailed,
     KeyNotSupported,
     NotSupported,
+    ObjectChanged,
     ObjectError,
     ObjectExists,
     ObjectNotFound,
@@ -55,6 +56,8 @@ def failure(error: Exception, doing: str, path: str, *, bucket: bool = False) ->
     said = _QUERY.sub(r"\1?***", str(error)).strip()
     text = f"{path!r}: cannot {doing}: {said or type(error).__name__}"
     code = error.errno if isinstance(error, OSError) else None
+    if type(error).__name__ == "FileExpired":  # s3fs: another version than was opened
+        return ObjectChanged(text)
     if isinstance(error, FileNotFoundError):
         return (BucketNotFound if bucket else ObjectNotFound)(text)
     if isinstance(error, PermissionError) or code in _REFUSED:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from fsspec import AbstractFileSystem
 from fsspec.dircache import DirCache
 
-from svstorage.addresses import display
 from svstorage.errors import (
     BucketNotFound,
     KeyNotSupported,
@@ -32,13 +31,11 @@ from svstorage.model import (
     Stored,
 )
 from svstorage.providers.fsspec_store import traits, writing
-from svstorage.providers.fsspec_store.failures import BodyFailed, failure, translated
+from svstorage.providers.fsspec_store.failures import BodyFailed, translated
 from svstorage.providers.fsspec_store.info import entry_of
 from svstorage.providers.fsspec_store.listing import Lister
+from svstorage.providers.fsspec_store.names import Names
 from svstorage.providers.fsspec_store.reading import FsspecReader
-
-LONGEST = 1200
-"""Bytes of bucket and key together: object stores allow 1,024 for the key."""
 
 
 class FsspecStore:
@@ -68,6 +65,7 @@ class FsspecStore:
     ) -> None:
         self._fs = fs
         self._inner = traits.innermost(fs)
+        self._names = Names(fs)
         for one in (fs, self._inner):
             cache = getattr(one, "dircache", None)
             if isinstance(cache, DirCache):
@@ -113,7 +111,7 @@ class FsspecStore:
         if self._single_folder or not bucket:
             return self._single_folder and not bucket
         try:
-            path = self._bucket_path(bucket)
+            path = self._names.bucket(bucket)
             with self._lock(), translated("look at", path):
                 self._fs.invalidate_cache()
                 return bool(self._fs.info(path)["type"] == "directory")
@@ -121,7 +119,7 @@ class FsspecStore:
             return False
 
     def create_bucket(self, bucket: str) -> None:
-        path = self._bucket_path(bucket)
+        path = self._names.bucket(bucket)
         if self.bucket_exists(bucket):
             raise ObjectExists(f"{bucket!r}: the bucket is there already")
         with self._lock(), translated("make the bucket", path):
@@ -131,7 +129,7 @@ class FsspecStore:
         self._need(bucket)
         if next(iter(self.list_level(bucket)), None) is not None:
             raise ObjectError(f"{bucket!r}: the bucket is not empty")
-        path = self._bucket_path(bucket)
+        path = self._names.bucket(bucket)
         with self._lock(), translated("remove the bucket", path, bucket=True):
             self._fs.rmdir(path)
         self._known_buckets.discard(bucket)
@@ -147,7 +145,7 @@ class FsspecStore:
     def _lister(self, bucket: str) -> Lister:
         if not bucket and not self._single_folder:
             raise BucketNotFound("a bucket without a name is not there")
-        root = self._bucket_path(bucket) if bucket else self._fs.root_marker
+        root = self._names.bucket(bucket) if bucket else self._fs.root_marker
         return Lister(self._fs, self._lock, root, lambda key: self._path(bucket, key))
 
     def _listing(self, items: Iterator[Any], bucket: str) -> Iterator[Any]:
@@ -267,24 +265,32 @@ class FsspecStore:
         return Stored(0)
 
     def delete(self, bucket: str, key: str) -> None:
-        path = self._path(bucket, key.removesuffix("/"))
         self._need(bucket)
-        try:
-            with self._lock(), translated("delete", path):
-                self._fs.invalidate_cache()
-                if key.endswith("/"):
-                    self._fs.rmdir(path)
-                    return
-                try:
-                    self._fs.rm_file(path)
-                except OSError:
-                    if self._fs.isdir(path):
-                        return  # there is a folder of the name, but no object
-                    raise
-        except ObjectNotFound:
+        if key.endswith("/"):
+            self._delete_marker(bucket, key)
             return
+        path = self._path(bucket, key)
+        with self._lock(), translated("delete", path):
+            self._fs.invalidate_cache()
+            try:
+                self._fs.rm_file(path)
+            except FileNotFoundError:
+                return
+            except OSError:
+                if self._fs.isdir(path):
+                    return  # there is a folder of the name, but no object
+                raise
         if not self._inner.async_impl:
             self._tidy(bucket, key)
+
+    def _delete_marker(self, bucket: str, key: str) -> None:
+        if all(item.key != key for item in self.list(bucket, key)):
+            return
+        path = self._path(bucket, key[:-1])
+        if self._inner.async_impl:
+            raise KeyNotSupported(f"{path!r}: this filesystem cannot delete the marker of a folder")
+        with self._lock(), translated("delete", path):
+            self._fs.rmdir(path)
 
     def _tidy(self, bucket: str, key: str) -> None:
         """Remove the folders that ``key`` was the last object of, as folders of keys vanish."""
@@ -352,29 +358,8 @@ class FsspecStore:
 
     # Paths
 
-    def _bucket_path(self, bucket: str) -> str:
-        if "/" in bucket:
-            raise KeyNotSupported(f"{bucket!r}: a bucket's name has no slash")
-        return self._exact(bucket)
-
     def _path(self, bucket: str, key: str) -> str:
-        """The path of a key. Raises `KeyNotSupported` where the filesystem would take another."""
-        return self._exact(f"{bucket}/{key}" if bucket and key else key)
-
-    def _exact(self, path: str) -> str:
-        shown = display(path[:200])
-        try:
-            length = len(path.encode())
-        except UnicodeEncodeError:
-            raise KeyNotSupported(f"{shown}: the name is no valid text") from None
-        if not path or "\0" in path or length > LONGEST or writing.is_draft(path):
-            raise KeyNotSupported(f"{shown}: this cannot be the name of an object")
-        if not self._inner.async_impl and any(n in ("", ".", "..") for n in path.split("/")):
-            # In a tree of folders these lead to another place.
-            raise KeyNotSupported(f"{shown}: no file or folder can have one of these names")
-        if not _kept(self._fs, path) or not _kept(self._inner, f"x/{path}"):
-            raise KeyNotSupported(f"{shown}: this filesystem would take it for another name")
-        return f"{self._fs.root_marker}{path}"
+        return self._names.path(f"{bucket}/{key}" if bucket and key else key)
 
     def _need(self, bucket: str) -> None:
         if bucket not in self._known_buckets:
@@ -397,16 +382,3 @@ class FsspecStore:
             return
         with self._one_at_a_time:
             yield
-
-
-def _kept(fs: AbstractFileSystem, path: str) -> bool:
-    """Whether ``fs`` takes ``path`` for what it says, with no version of an object in its end."""
-    try:
-        stripped = fs._strip_protocol(path)
-        split = getattr(fs, "split_path", None)
-        _, key, *version = split(path) if split is not None else ("", "")
-    except Exception as error:  # a name that the library cannot even parse
-        raise failure(error, "name", path) from error
-    if stripped not in (path, f"{fs.root_marker}{path}") and not stripped.endswith(f"/{path}"):
-        return False
-    return split is None or (key == path.partition("/")[2] and not any(version))

@@ -9,8 +9,8 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.spec import AbstractBufferedFile
 
-# Azure answers a copy that it has only begun, and adlfs does not wait for its end.
-_COPIES_LATER = frozenset({"abfs", "abfss", "az", "adl"})
+AZURE = frozenset({"abfs", "abfss", "az", "adl"})
+"""The protocols of adlfs."""
 
 
 def innermost(fs: AbstractFileSystem) -> AbstractFileSystem:
@@ -43,7 +43,8 @@ def brings(fs: AbstractFileSystem, method: str) -> bool:
 
 def copies_inside(fs: AbstractFileSystem) -> bool:
     """Whether ``cp_file`` is a whole copy that no reader sees half of."""
-    if protocols(fs) & _COPIES_LATER or not brings(fs, "cp_file"):
+    # Azure answers a copy that it has only begun, and adlfs does not wait for its end.
+    if protocols(fs) & AZURE or not brings(fs, "cp_file"):
         return False
     return fs.async_impl or brings(fs, "pipe_file")
 
