@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -131,10 +131,28 @@ class Opener:
         if link is None:
             return self._fsspec(parsed, text)
         if link.path is not None and parsed.scheme == "fs":
-            inside = replace(parsed, path=link.local_path(parsed.key))
-            return replace(self._local(inside, text), text=text)
+            return self._in_folder(link, parsed, text)
         base = text[: len(text) - len(parsed.key)].rstrip("/")
         return self._in(self._storage_of(link).store, parsed, text, base)
+
+    def _in_folder(self, link: Link, parsed: Address, text: str) -> Place:
+        """Below the folder of an entry. Its store is rooted there, so that no symbolic link on
+        the way leads out of it (unlike a path, where the user names what is followed)."""
+        from svstorage.providers.local.store import LocalStore
+
+        link.local_path(parsed.key)  # refuses what is no path below a folder
+        store = LocalStore.for_folder(str(link.path), links=self.link_policy, durability="folder")
+        return Place(
+            store,
+            "",
+            parsed.key,
+            text,
+            base=f"fs://{link.name}/",
+            is_folder_form=parsed.is_directory_form,
+            is_glob=has_glob(parsed),
+            is_local_path=True,
+            name=(parsed.key.rstrip("/") or link.name).rpartition("/")[2],
+        )
 
     def _storage_of(self, link: Link) -> Storage:
         if link.name not in self._linked:

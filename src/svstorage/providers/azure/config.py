@@ -110,7 +110,7 @@ def _with_account(
 def _secrets(settings: Settings) -> tuple[Secret | None, Secret | None]:
     """Account key and signature. A key that is a signature is one (contract section 1)."""
     key, sas = settings.secret(KEY), settings.secret(SAS)
-    if key is not None and key.reveal().strip().startswith(("?sv=", "sv=")):
+    if key is not None and _is_signature(key.reveal().strip()):
         if sas is not None and _bare(sas) != _bare(key):
             raise settings.error(
                 KEY, f"it is a shared access signature, and {SAS} is another one",
@@ -126,6 +126,11 @@ def _secrets(settings: Settings) -> tuple[Secret | None, Secret | None]:
                 "Copy the key again from the account's page",
             )
     return key, None if sas is None else _bare(sas)
+
+
+def _is_signature(value: str) -> bool:
+    """Begins with ``sv=``, as the portal writes it; the SDKs' own begin with another field."""
+    return value.startswith(("?sv=", "sv=")) or ("&" in value and "sig=" in value)
 
 
 def _bare(sas: Secret) -> Secret:
