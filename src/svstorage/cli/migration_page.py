@@ -107,15 +107,15 @@ def lines(
     yield ""
     yield "What was checked"
     for part in checks:
-        yield f"  {_bucket(part)}"
-        yield from (f"    {text}" for text in _verdict(part, checked.of(_bucket(part))))
+        yield f"  {bucket_of(part)}"
+        yield from (f"    {text}" for text in verdict_of(part, checked.of(bucket_of(part))))
     if not checks:
         yield "  nothing: the copy did not come to its end"
-    elif any(checked.of(_bucket(part))["size"] for part in checks):
+    elif any(checked.of(bucket_of(part))["size"] for part in checks):
         yield "  Where one side tells no checksum, the sizes were compared. To read every byte:"
         yield from (
             f"    svstorage check --checksum{from_env} --to-env {to_env} "
-            f"sv://{_bucket(part)} sv://{_bucket(part)}"
+            f"sv://{bucket_of(part)} sv://{bucket_of(part)}"
             for part in checks
         )
     yield ""
@@ -139,23 +139,25 @@ def lines(
     yield ""
 
 
-def _bucket(part: Report) -> str:
+def bucket_of(part: Report) -> str:
+    """The name of the bucket that a part of a migration is about."""
     return part.source.rstrip("/").rpartition("/")[2]
 
 
 def _table(copies: list[Report]) -> Iterator[str]:
-    width = max(6, *(len(_bucket(part)) for part in copies))
+    width = max(6, *(len(bucket_of(part)) for part in copies))
     yield f"  {'bucket':<{width}}  {'copied':>9}  {'size':>9}  {'there already':>13}  failed"
     for part in copies:
         counters = part.counters
         yield (
-            f"  {_bucket(part):<{width}}  {counters.copied:>9}  "
+            f"  {bucket_of(part):<{width}}  {counters.copied:>9}  "
             f"{human_size(counters.bytes_copied):>9}  {counters.skipped:>13}  "
             f"{counters.failed:>6}"
         )
 
 
-def _verdict(part: Report, counts: Counter[str]) -> Iterator[str]:
+def verdict_of(part: Report, counts: Counter[str]) -> Iterator[str]:
+    """What a check has found, line by line."""
     if counts["stored"]:
         yield f"{_objects(counts['stored'])} confirmed by checksum when stored"
     same = counts["checksum"] + counts["size"]

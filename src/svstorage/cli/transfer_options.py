@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Writable(ParamType):
+    """A file that can be written, looked at before the work begins."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            self.fail(f"{path} cannot be written", param, ctx)
+        return path
+
+
+_WRITABLE = _Writable()
 
 
 class Section:
@@ -126,6 +142,11 @@ TOLD = (
     _told("--stats", is_flag=True, help="More figures at the end."),
     _told("--no-progress", is_flag=True, help="No progress bar and no progress lines."),
 )
+
+HTML_REPORT = _told(
+    "--html-report", metavar="FILE", type=_WRITABLE,
+    help="Write a page with sizes, rates and failures, for a browser.",
+)  # fmt: skip
 
 DELETING = (
     _how("--delete", is_flag=True, help="Delete from DST what SRC does not have."),

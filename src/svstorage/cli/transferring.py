@@ -13,7 +13,7 @@ from svstorage.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from svstorage.storage import Storage
-    from svstorage.transfer.report import Report, Result
+    from svstorage.transfer.report import Progress, Report, Result
 
 
 def storages(
@@ -48,10 +48,11 @@ def run(
     checking: bool = False,
     tell_end: bool = True,
     also: Callable[[Result], None] | None = None,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Call one of the API's transfers with all that the options ask for, and tell its end.
 
-    ``also`` hears of every result, in this thread.
+    ``also`` hears of every result and ``watch`` of all progress, in this thread.
     """
     from svstorage.transfer.stop import StopToken
 
@@ -67,8 +68,14 @@ def run(
     wanted = not values.get("no_progress") and not options.dry_run
     with (
         stop_on_signals(state.out, stop),
-        progress.shown(state.out, wanted=wanted) as on_progress,
+        progress.shown(state.out, wanted=wanted) as show,
     ):
+
+        def on_progress(snapshot: Progress) -> None:
+            for hear in (show, watch):
+                if hear is not None:
+                    hear(snapshot)
+
         report = transfer(options=options, on_progress=on_progress, on_result=on_result, stop=stop)
     if tell_end:
         outcome.tell_end(state.out, report, stats=bool(values.get("stats")))

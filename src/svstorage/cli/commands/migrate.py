@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svstorage.cli import migration_page, outcome, transfer_options, transferring
+from svstorage.cli import html_report, migration_page, outcome, transfer_options, transferring
 from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
 from svstorage.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from svstorage.storage import Storage
+    from svstorage.transfer.report import Result
 
 
 @subcommand(
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   svstorage migrate --to-env .env.s3 --dry-run
-  svstorage migrate --to-env .env.s3
+  svstorage migrate --to-env .env.s3 --report moved.jsonl --html-report moved.html
   svstorage migrate --from-env .env.s3 --to-env .env.azure --buckets acme-public
 """,
 )
@@ -35,6 +36,7 @@ Examples:
     *transfer_options.WRITING,
     *transfer_options.HOW,
     *transfer_options.TOLD,
+    transfer_options.HTML_REPORT,
 )
 @pass_state
 def command(state: State, buckets: tuple[str, ...], **values: Any) -> int:
@@ -56,18 +58,29 @@ def command(state: State, buckets: tuple[str, ...], **values: Any) -> int:
     )
     destination = state.connect(values["to_env"], file_only=True)
     names = names or _both(source)
-    checked = migration_page.Checked()
+    html = values.pop("html_report")
+    checked, recorder = migration_page.Checked(), html_report.Recorder()
+
+    def also(result: Result) -> None:
+        checked(result)
+        recorder.on_result(result)
+
     migrate = partial(api.migrate, source=source, destination=destination, buckets=names)
-    report = transferring.run(state, values, migrate, tell_end=False, also=checked)
+    report = transferring.run(
+        state, values, migrate, tell_end=False, also=also, watch=recorder.on_progress
+    )
+    page = list(migration_page.lines(report, source, destination, values["to_env"], checked))
     if state.json:
         record = outcome.report_record(report)
         record["checked"] = checked.record()
         record["env_changes"] = migration_page.changes(source.settings, destination.settings)
         state.out.record(record)
-        return report.exit_code
-    outcome.tell_end(state.out, report, stats=bool(values["stats"]))
-    for line in migration_page.lines(report, source, destination, values["to_env"], checked):
-        state.out.line(line)
+    else:
+        outcome.tell_end(state.out, report, stats=bool(values["stats"]))
+        for line in page:
+            state.out.line(line)
+    if html is not None:
+        html_report.write(html, report, recorder, checked, page)
     return report.exit_code
 
 
