@@ -39,7 +39,6 @@ def _host_tag() -> str:
 
 
 _HOST = _host_tag()
-_numbers = itertools.count(secrets.randbits(32))  # a name that is taken is only passed over
 # A name costs no system call so; two processes that meet in one are told apart by O_EXCL.
 _NUMBERS = itertools.count(int.from_bytes(secrets.token_bytes(4), "big"))
 

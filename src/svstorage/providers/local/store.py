@@ -90,8 +90,8 @@ class LocalStore(Buckets, Reading, Uploads, Deleting):
             is_local=True,
         )
 
-    @property
-    def identity(self) -> str:
+    @cached_property
+    def identity(self) -> str:  # asked for every object, and costs a call for each folder above
         kind = "local-folder" if self._single else "local"
         return f"{kind}:{os.path.realpath(self._path)}"
 
