@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from svstorage.errors import (
+    AccessRefused,
     BucketNotFound,
     ChecksumMismatch,
     NotSupported,
@@ -39,14 +40,19 @@ class Objects(ExactKeys):
     """The part of the store that deals with one object at a time."""
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
-        """Tags are fetched where the answer counts any: one request more."""
+        """Tags are fetched where the answer counts any: one request more. They are None where
+        the credentials do not allow that."""
         target = self.target("HeadObject", bucket, key)
         self.check_readable(target)
         headers, _ = self.wire.call(target, "HEAD")
         info = attrs.object_info(target, headers, attrs.length(target, headers))
         if headers.get("x-amz-tagging-count", "0") == "0":
             return info
-        return replace(info, attributes=replace(info.attributes, tags=self.tags(bucket, key)))
+        try:
+            tags = self.tags(bucket, key)
+        except (AccessRefused, NotSupported):
+            return info
+        return replace(info, attributes=replace(info.attributes, tags=tags))
 
     def first_part(self, bucket: str, entry: Entry) -> int | None:
         """The size of an object's first part, where the service tells (HEAD of part 1)."""
