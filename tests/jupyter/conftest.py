@@ -109,7 +109,7 @@ def _azure(server: Any, bucket: str) -> Bay:
         bucket,
         files,
         lambda key, data: container.upload_blob(key, data, overwrite=True),
-        lambda key: container.delete_blob(key),
+        container.delete_blob,
         server,
     )
 

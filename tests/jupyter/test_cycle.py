@@ -17,7 +17,8 @@ from .conftest import Bay, Desk
 Make = Callable[..., Desk]
 
 NAMES = ["plain.ipynb", "with space.ipynb", "Überblick – 概要.ipynb", "a:b.txt", "sub/ü/x y.txt",
-         "100%.csv", "a+b&c#d.txt", "quote'\".txt", "😀.md", "e\u0301.txt", "\u00e9.txt"]  # fmt: skip
+         "100%.csv", "a+b&c#d.txt", "quote'\".txt", "😀.md", "e\u0301.txt",
+         "\u00e9.txt"]  # fmt: skip
 
 
 def conflicts(names: object) -> list[str]:

@@ -43,6 +43,7 @@ def test_a_notebook_in_the_browser(s3: Bay, tmp_path: Path) -> None:
     folder, home = tmp_path / "notebooks", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
+    pictures.mkdir(exist_ok=True)
     s3.put("my analysis.ipynb", notebook("1 + 1"))
     env_file = s3.env_file(tmp_path / ".env", JUPYTER_DOWNLOAD_FILES_BEFORE_START="true")
     lab = Lab(folder, env_file, home, poll=60)
@@ -84,9 +85,17 @@ def test_a_notebook_in_the_browser(s3: Bay, tmp_path: Path) -> None:
             time.sleep(0.5)
             browser.page("screenshot", {"path": str(pictures / "jupyter-conflict.png")})
             browser.on(".svstorage-open", "click")
-            browser.on('.jp-NotebookPanel:not(.lm-mod-hidden) >> text="and once more"', "count")
             browser.see('.lm-TabBar-tab.lm-mod-current:has-text("(conflict ")')
             browser.page("screenshot", {"path": str(pictures / "jupyter-both-versions.png")})
+
+            # The tab with the older version: JupyterLab asks before it saves over the new one.
+            browser.on('.lm-TabBar-tab:has-text("my analysis.ipynb")', "click")
+            browser.on(".jp-NotebookPanel:not(.lm-mod-hidden) .cm-content", "click")
+            browser.keys("type", "stale ")
+            browser.keys("press", "Control+s")
+            assert "changed on disk" in browser.see(".jp-Dialog")
+            browser.on('.jp-Dialog button:has-text("Revert")', "click")
+            browser.see('.cm-content:has-text("changed by somebody else")')
             assert browser.errors() == []
 
         (copy,) = [key for key in s3.held() if conflict_of(key)]
