@@ -13,6 +13,7 @@ the source, so that the next pass knows without comparing clocks what has not ch
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
@@ -146,7 +147,10 @@ class Journal:
             log.warning("the journal %s cannot be used (%s); begun anew", self.path, error)
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            return self._check(self._connect())
+            try:
+                return self._check(self._connect())
+            except sqlite3.Error as again:  # no room, most likely
+                raise OSError(errno.EIO, str(again), str(self.path)) from None
 
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
