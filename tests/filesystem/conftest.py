@@ -34,21 +34,24 @@ class Service:
 
 @pytest.fixture(params=PROVIDERS)
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    yield from _service(request.param, request, tmp_path)
+    yield from service_of(request.param, request, tmp_path)
 
 
 @pytest.fixture
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    yield from _service("local", request, tmp_path)
+    yield from service_of("local", request, tmp_path)
 
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     """A service with secrets in its settings."""
-    yield from _service("s3", request, tmp_path)
+    yield from service_of("s3", request, tmp_path)
 
 
-def _service(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+def service_of(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, s3_server: str = "moto_server"
+) -> Iterator[Service]:
+    """moto keeps every key as it is, which rclone, far quicker, does not."""
     env_file = tmp_path / f"{name}.env"
     if name == "local":
         bucket = f"t-{uuid.uuid4().hex[:8]}"
@@ -58,8 +61,7 @@ def _service(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
         env_file.chmod(0o600)
         yield Service(name, env_file, bucket, {"provider": "http", "data_path": str(data)})
         return
-    # moto keeps every key as it is, which the file-backed servers do not.
-    server = request.getfixturevalue("moto_server" if name == "s3" else "azurite")
+    server = request.getfixturevalue({"s3": s3_server, "azure": "azurite"}[name])
     server.write_env(env_file)
     options = {k.removeprefix("STORAGE_").lower(): v for k, v in server.env().items()}
     bucket = server.new_bucket()

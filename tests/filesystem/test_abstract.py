@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fsspec.tests.abstract import (
@@ -15,10 +16,14 @@ from fsspec.tests.abstract import (
 )
 
 from svstorage.filesystem import SvFileSystem
-from tests.filesystem.conftest import Service
+from tests.filesystem.conftest import PROVIDERS, Service, service_of
 
 
 class Fixtures(AbstractFixtures):
+    @pytest.fixture(params=PROVIDERS)
+    def service(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+        yield from service_of(request.param, request, tmp_path, s3_server="rclone_s3")
+
     @pytest.fixture
     def fs(self, service: Service) -> SvFileSystem:
         return service.fs()

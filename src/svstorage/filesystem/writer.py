@@ -6,6 +6,7 @@ written (`MultipartStore`), or by way of a temporary file where the store has no
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import math
@@ -303,13 +304,18 @@ class TextWriter(io.TextIOWrapper):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._discard()
-        self.close()
+        if kind is None:
+            self.close()
+            return
+        self._discard()
+        with contextlib.suppress(ValueError):  # what is left of the text has nowhere to go
+            self.close()
 
     def __del__(self) -> None:
         if not self.closed:
             self._discard()
+            with contextlib.suppress(ValueError):
+                self.close()
 
     def _discard(self) -> None:
         raw: Any = self.buffer
