@@ -19,7 +19,8 @@ from svstorage.model import Checksum, Entry, Problem, key_order
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import End
 from svstorage.transfer import retry
-from svstorage.transfer.listing import ReadAhead, in_order, listed, sorted_on_disk
+from svstorage.transfer.ahead import ReadAhead
+from svstorage.transfer.listing import in_order, listed, sorted_on_disk
 from svstorage.transfer.merge import Both, merge
 from svstorage.transfer.options import TransferOptions
 from tests.transfer.conftest import Side, add_up, sync

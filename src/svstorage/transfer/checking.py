@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from svstorage.errors import Interrupted, ObjectNotFound, StorageError
 from svstorage.model import Entry
 from svstorage.strategies.base import Job, Pair
+from svstorage.transfer.ahead import ReadAhead
 from svstorage.transfer.carry import Outcome, Work, describe
 from svstorage.transfer.compare import comparable, read_and_compare, read_digest
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
-from svstorage.transfer.listing import ReadAhead, listed
+from svstorage.transfer.listing import listed
 from svstorage.transfer.merge import SideProblem, merge
 from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.retry import retrying

@@ -1,4 +1,4 @@
-"""Listings that can be trusted: in order, checked, read ahead in a thread of their own.
+"""Listings that can be trusted: in order, and checked.
 
 A merge join is only right on listings in byte order without repeats, so the order of every
 listing is checked. A store that does not promise the order is sorted on disk first.
@@ -9,28 +9,18 @@ from __future__ import annotations
 import logging
 import sqlite3
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from queue import Empty, Full, Queue
-from typing import TypeVar
 
 from svstorage.addresses import display
 from svstorage.errors import ConnectionFailed, ListingError
 from svstorage.model import Checksum, Entry, Problem, key_order
 from svstorage.strategies.base import End
+from svstorage.transfer.branches import in_branches
 from svstorage.transfer.retry import ATTEMPTS, PASSING, pause
 from svstorage.transfer.stop import StopToken
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-Item = "Entry | Problem"
-
-# Entries cross the thread border in lists: a queue operation for each would cost more than the
-# listing itself. 512 entries are about 100 kB; four lists in flight bound the memory.
-BATCH = 512
-BATCHES_AHEAD = 8
 
 
 def listed(
@@ -54,7 +44,11 @@ def listed(
     if end.store.capabilities.listing_order != "bytes":
         items = sorted_on_disk(end.store.list(end.bucket, end.prefix, start_after=start_after))
     else:
-        items = _taken_up(end, start_after, stop or StopToken())
+        token = stop or StopToken()
+        if start_after or end.store.capabilities.is_local:
+            items = _taken_up(end, end.prefix, start_after, token)
+        else:
+            items = in_branches(end, lambda prefix: _taken_up(end, prefix, "", token))
     return in_order(items, end.location)
 
 
@@ -62,11 +56,13 @@ def _is_there(end: End) -> bool:
     return end.store.bucket_exists(end.bucket)
 
 
-def _taken_up(end: End, start_after: str, stop: StopToken) -> Iterator[Entry | Problem]:
+def _taken_up(
+    end: End, prefix: str, start_after: str, stop: StopToken
+) -> Iterator[Entry | Problem]:
     attempt = 0
     while True:
         try:
-            for item in end.store.list(end.bucket, end.prefix, start_after=start_after):
+            for item in end.store.list(end.bucket, prefix, start_after=start_after):
                 if isinstance(item, Entry):
                     start_after = item.key
                     attempt = 0
@@ -140,72 +136,3 @@ def sorted_on_disk(items: Iterator[Entry | Problem]) -> Iterator[Entry | Problem
                 )
         finally:
             table.close()
-
-
-class ReadAhead(Iterator[T]):
-    """Runs an iterator in a thread, a bounded way ahead of its reader.
-
-    An error of the iterator is raised at the place where it happened, after all that came
-    before it. Closing stops the thread at its next item.
-    """
-
-    def __init__(self, make: Callable[[], Iterator[T]], name: str) -> None:
-        self._queue: Queue[tuple[list[T], BaseException | None, bool]] = Queue(BATCHES_AHEAD)
-        self._closed = threading.Event()
-        self._batch: Iterator[T] = iter(())
-        self._error: BaseException | None = None
-        self._last = False
-        self._thread = threading.Thread(
-            target=self._fill, args=(make,), name=f"svstorage-{name}", daemon=True
-        )
-        self._thread.start()
-
-    def _fill(self, make: Callable[[], Iterator[T]]) -> None:
-        batch: list[T] = []
-        error: BaseException | None = None
-        try:
-            # The first items go over at once, so that work starts before a page is full.
-            limit = 16
-            for item in make():
-                batch.append(item)
-                if len(batch) >= limit:
-                    if not self._send(batch, None, last=False):
-                        return
-                    batch, limit = [], BATCH
-        except BaseException as caught:  # handed to the reader, which raises it
-            error = caught
-        self._send(batch, error, last=True)
-
-    def _send(self, batch: list[T], error: BaseException | None, *, last: bool) -> bool:
-        while not self._closed.is_set():
-            try:
-                self._queue.put((batch, error, last), timeout=0.2)
-            except Full:
-                continue
-            return True
-        return False
-
-    def __next__(self) -> T:
-        while True:
-            for item in self._batch:
-                return item
-            if self._error is not None:
-                error, self._error = self._error, None
-                self._last = True
-                raise error
-            if self._last:
-                raise StopIteration
-            batch, self._error, self._last = self._queue.get()
-            self._batch = iter(batch)
-            if self._error is not None:
-                self._last = False
-
-    def close(self) -> None:
-        self._closed.set()
-        while True:
-            try:
-                self._queue.get_nowait()
-            except Empty:
-                break
-        self._last = True
-        self._batch = iter(())
