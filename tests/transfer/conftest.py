@@ -96,6 +96,11 @@ class Side:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return {o["Key"]: o["Size"] for page in pages for o in page.get("Contents", [])}
 
+    def below(self, prefix: str) -> list[str]:
+        """What follows the prefix in the keys that begin with it."""
+        found = self.keys()
+        return sorted(key[len(prefix) :] for key in found if key.startswith(prefix))
+
     def content(self) -> dict[str, bytes]:
         return {key: self.get(key) for key in self.keys()}
 
