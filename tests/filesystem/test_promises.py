@@ -237,6 +237,22 @@ def test_fork_while_another_thread_holds_the_lock(disk: Service) -> None:
     assert child.exitcode == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_does_not_use_the_parents_sockets(disk: Service) -> None:
+    fs = disk.fs()
+    assert fs.storage is disk.fs().storage
+    parents = fs.storage
+    context = multiprocessing.get_context("fork")
+    for made_before in (True, False):
+        child = context.Process(
+            target=lambda before: sys.exit((fs if before else disk.fs()).storage is parents),
+            args=(made_before,),
+        )
+        child.start()
+        child.join(30)
+        assert child.exitcode == 0
+
+
 def test_many_threads(service: Service, fs: SvFileSystem) -> None:
     failures: list[BaseException] = []
 

@@ -42,7 +42,9 @@ class Place:
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": os.environ["HOME"],
-                "PYTHONPATH": str(self.path),
+                "PYTHONPATH": os.pathsep.join(
+                    [str(self.path), *filter(None, [os.environ.get("PYTHONPATH")])]
+                ),
                 **self.env,
                 **env,
             },
