@@ -15,10 +15,15 @@ from tests.cli.conftest import KINDS, Store, command, spawn
 MIB = 1 << 20
 
 
-def _interrupted(words: list[str], *signals: int, after: float = 1.2) -> tuple[int, str]:
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def _interrupted(words: list[str], report: Path, *signals: int) -> tuple[int, str]:
+    """Signals a copy under way. The report file is there once the work begins."""
+    argv = [*words, "--report", str(report)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        time.sleep(after)
+        while not report.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        time.sleep(0.6)
         assert process.poll() is None, process.communicate()
         for number in signals:
             process.send_signal(number)
@@ -46,7 +51,7 @@ def big(tmp_path: Path) -> Path:
 )
 def test_once_then_again(store: Store, big: Path, number: int) -> None:
     words = ["--env-file", store.env_file, "cp", "-r", f"{big}/", "public:"]
-    code, err = _interrupted(command(*words, "--bwlimit", "8M"), number)
+    code, err = _interrupted(command(*words, "--bwlimit", "8M"), big.parent / "r", number)
     assert code == 130, err
     assert "stopping" in err
     assert "the same command goes on" in err
@@ -65,7 +70,7 @@ def test_once_then_again(store: Store, big: Path, number: int) -> None:
 def test_twice_ends_at_once(disk: Store, big: Path) -> None:
     words = ["--env-file", disk.env_file, "cp", "-r", f"{big}/", "public:", "--bwlimit", "1M"]
     started = time.monotonic()
-    code, _ = _interrupted(command(*words), signal.SIGINT, signal.SIGINT)
+    code, _ = _interrupted(command(*words), big.parent / "r", signal.SIGINT, signal.SIGINT)
     assert code == 130
     assert time.monotonic() - started < 20  # the copy itself would take half a minute
     assert all(size == (big / name).stat().st_size for name, size in disk.holds().items()
@@ -77,7 +82,7 @@ def test_migrate(store: Store, big: Path, tmp_path: Path) -> None:
     target = tmp_path / "target.env"
     target.write_text(f"STORAGE_PROVIDER=http\nDATA_PATH={tmp_path}/new\n")
     words = ["--env-file", store.env_file, "migrate", "--to-env", target, "--bwlimit", "8M"]
-    code, err = _interrupted(command(*words), signal.SIGINT, after=1.5)
+    code, err = _interrupted(command(*words), tmp_path / "r", signal.SIGINT)
     assert code == 130, err
     done = spawn(*words[:-2]).ok()
     assert "Migration complete" in done.out

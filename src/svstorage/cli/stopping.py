@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -39,8 +40,18 @@ def stop_on_signals(out: Output, stop: StopToken) -> Iterator[None]:
             before[number] = signal.signal(number, handle)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if stop.stopped:
+            # The command only ends now. Until its threads have, a further signal ends it at once;
+            # from then on one would make a death by signal of exit code 130.
+            atexit.register(_ignore_signals)
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tell(out: Output, text: str) -> None:
