@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,3 +58,37 @@ def store(azurite: AzureServer, storage_of: Connect) -> AzureStore:
     found = storage_of(azurite).store
     assert isinstance(found, AzureStore)
     return found
+
+
+def works(storage, bucket: str) -> None:
+    """Writes, lists, reads and deletes by store, by obstore and by adlfs."""
+    import obstore
+
+    store = storage.store
+    store.put(bucket, "a b/ü", b"bytes", size=5)
+    assert [row.key for row in store.list(bucket)] == ["a b/ü"]
+    with store.read(bucket, "a b/ü") as reader:
+        assert reader.read() == b"bytes"
+    assert obstore.get(store.native(bucket), "a b/ü").bytes() == b"bytes"
+    fs = storage.provider_fs()
+    assert fs.cat(f"{bucket}/a b/ü") == b"bytes"
+    fs.pipe(f"{bucket}/by-adlfs", b"more")
+    assert sorted(fs.find(bucket)) == [f"{bucket}/a b/ü", f"{bucket}/by-adlfs"]
+    with store.read(bucket, "by-adlfs") as reader:
+        assert reader.read() == b"more"
+    assert dict(store.delete_many(bucket, ["a b/ü", "by-adlfs"])) == {
+        "a b/ü": None,
+        "by-adlfs": None,
+    }
+    assert list(store.list(bucket)) == []
+
+
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture):
+    """The logs at DEBUG of all libraries, too, hold no secret of `secrets`."""
+    caplog.set_level(logging.DEBUG)
+    secrets: list[str] = []
+    yield secrets
+    logged = "\n".join(record.getMessage() for record in caplog.get_records("call"))
+    for secret in secrets:
+        assert secret not in logged
