@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from fsspec.tests.abstract import (
@@ -19,18 +19,23 @@ from svstorage.filesystem import SvFileSystem
 from tests.filesystem.conftest import PROVIDERS, Service, service_of
 
 
+@pytest.fixture(scope="module", params=PROVIDERS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """One bucket for all of them: making and emptying one takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("abstract")
+    yield from service_of(request.param, request, folder, s3_server="rclone_s3")
+
+
 class Fixtures(AbstractFixtures):
-    @pytest.fixture(params=PROVIDERS)
-    def service(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-        yield from service_of(request.param, request, tmp_path, s3_server="rclone_s3")
+    @pytest.fixture
+    def fs(self, shared: Service) -> SvFileSystem:
+        return shared.fs()
 
     @pytest.fixture
-    def fs(self, service: Service) -> SvFileSystem:
-        return service.fs()
-
-    @pytest.fixture
-    def fs_path(self, service: Service) -> str:
-        return service.bucket
+    def fs_path(self, shared: Service) -> str:
+        return f"{shared.bucket}/{uuid.uuid4().hex[:8]}"
 
     @pytest.fixture
     def fs_join(self) -> Callable[..., str]:
