@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -90,6 +91,35 @@ def test_migrate(store: Store, big: Path, tmp_path: Path) -> None:
         assert (tmp_path / "new/storage" / store.public / path.name).read_bytes() == (
             path.read_bytes()
         )
+
+
+@pytest.mark.parametrize("words", [["ls"], ["cp", "x", "public:x"], ["config", "check"]], ids=str)
+def test_a_storage_that_never_answers(tmp_path: Path, words: list[str]) -> None:
+    # A mock: no real server can be told to accept a connection and say nothing at all.
+    (tmp_path / "x").write_bytes(b"1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        env_file = tmp_path / "silent.env"
+        env_file.write_text(
+            "STORAGE_PROVIDER=minio\nSTORAGE_ACCESS_KEY=key\nSTORAGE_SECRET_KEY=secret\n"
+            f"STORAGE_ENDPOINT=http://127.0.0.1:{server.getsockname()[1]}\n"
+            "STORAGE_BUCKETS_PREFIX=silent\n"
+        )
+        env_file.chmod(0o600)
+        argv = command("--env-file", env_file, *words)
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            server.settimeout(60)
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(1000).startswith((b"GET", b"HEAD"))
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
 
 
 def test_a_reader_that_goes_away(disk: Store) -> None:

@@ -21,8 +21,14 @@ INTERRUPTED = 130
 
 
 @contextlib.contextmanager
-def stop_on_signals(out: Output, stop: StopToken) -> Iterator[None]:
-    """SIGINT or SIGTERM: finish or drop what is in flight, exit 130. A second one: at once."""
+def stop_on_signals(
+    out: Output, stop: StopToken, begun: threading.Event | None = None
+) -> Iterator[None]:
+    """SIGINT or SIGTERM: finish or drop what is in flight, exit 130. A second one: at once.
+
+    Until the work has ``begun``, where that can be told, nothing is in flight, and one is enough: a storage that does not
+    answer need not be waited for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -31,6 +37,8 @@ def stop_on_signals(out: Output, stop: StopToken) -> Iterator[None]:
         if stop.stopped:
             _leave()
         stop.stop()
+        if begun is not None and not begun.is_set():
+            raise KeyboardInterrupt
         # Not through the progress bar: its lock may be held by the code this interrupts.
         _tell(out, "stopping; what is done stays done (again to stop at once)\n")
 

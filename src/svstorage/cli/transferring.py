@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,18 +61,22 @@ def run(
     stop = StopToken()
     told = outcome.Told(state.out, checking=checking)
 
+    begun = threading.Event()
+
     def on_result(result: Result) -> None:
+        begun.set()
         told(result)
         if also is not None:
             also(result)
 
     wanted = not values.get("no_progress") and not options.dry_run
     with (
-        stop_on_signals(state.out, stop),
+        stop_on_signals(state.out, stop, begun),
         progress.shown(state.out, wanted=wanted) as show,
     ):
 
         def on_progress(snapshot: Progress) -> None:
+            begun.set()
             for hear in (show, watch):
                 if hear is not None:
                     hear(snapshot)
