@@ -84,6 +84,8 @@ def bench(session: nox.Session) -> None:
     """Measures us beside the tools people use today; results go to benchmarks/results."""
     if not (HERE / "benchmarks" / "run.py").exists():
         session.skip("there is no benchmarks/run.py yet")
+    session.run("sh", "tests/setup.sh", external=True)
+    session.run("sh", "benchmarks/setup.sh", external=True)
     _install(session, "test", "bench")
     session.run("python", "benchmarks/run.py", *session.posargs)
 
