@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ class Browser:
         chromium, node = shutil.which("chromium"), shutil.which("node")
         if chromium is None or node is None or not (_MODULES / "playwright-core").exists():
             pytest.skip("chromium or playwright-core is not installed (run tests/setup.sh)")
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             [node, str(Path(__file__).with_name("browser.js")), chromium, str(folder / "profile")],
@@ -68,7 +70,10 @@ class Browser:
     def __enter__(self) -> Browser:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:
+            with contextlib.suppress(AssertionError, OSError):
+                self.page("screenshot", {"path": str(self.folder / "failed.png")})
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

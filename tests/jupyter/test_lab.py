@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 import urllib.parse
 from pathlib import Path
 
@@ -16,9 +14,6 @@ from .browser import Browser
 from .conftest import Bay
 from .lab import TOKEN, Lab
 from .test_keeper import wait_until
-
-PICTURES = os.environ.get("SVSTORAGE_TEST_PICTURES")
-"""A folder for the pictures of the documentation; by default the test's own."""
 
 
 def notebook(*cells: str) -> bytes:
@@ -39,11 +34,9 @@ def notebook(*cells: str) -> bytes:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_notebook_in_the_browser(s3: Bay, tmp_path: Path) -> None:
-    pictures = Path(PICTURES) if PICTURES else tmp_path
     folder, home = tmp_path / "notebooks", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
-    pictures.mkdir(exist_ok=True)
     s3.put("my analysis.ipynb", notebook("1 + 1"))
     env_file = s3.env_file(tmp_path / ".env", JUPYTER_DOWNLOAD_FILES_BEFORE_START="true")
     lab = Lab(folder, env_file, home, poll=60)
@@ -63,7 +56,6 @@ def test_a_notebook_in_the_browser(s3: Bay, tmp_path: Path) -> None:
             browser.keys("press", "Control+s")
             wait_until(lambda: b"typed in the browser" in s3.held()["my analysis.ipynb"])
             wait_until(lambda: "in step" in browser.see(item))
-            browser.page("screenshot", {"path": str(pictures / "jupyter-in-step.png")})
 
             s3.put("other.txt", b"from another place")
             browser.on(item, "click")
@@ -82,11 +74,8 @@ def test_a_notebook_in_the_browser(s3: Bay, tmp_path: Path) -> None:
             shown = browser.see(".svstorage-details")
             assert "my analysis (conflict " in shown
             assert "beside my analysis.ipynb" in shown
-            time.sleep(0.5)
-            browser.page("screenshot", {"path": str(pictures / "jupyter-conflict.png")})
             browser.on(".svstorage-open", "click")
             browser.see('.lm-TabBar-tab.lm-mod-current:has-text("(conflict ")')
-            browser.page("screenshot", {"path": str(pictures / "jupyter-both-versions.png")})
 
             # The tab with the older version: JupyterLab asks before it saves over the new one.
             browser.on('.lm-TabBar-tab:has-text("my analysis.ipynb")', "click")
