@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from svstorage.addresses import Address, Kind, Role, has_glob, parse, storage_url
-from svstorage.errors import ObjectNotFound, UsageError
+from svstorage.errors import ConnectionFailed, ObjectNotFound, ServiceError, Throttled, UsageError
 from svstorage.links import Link, Links
 from svstorage.model import ObjectInfo
 from svstorage.plugins import Registry, plugins
@@ -28,7 +28,11 @@ def asked(ask: Callable[[], T]) -> T:
     from svstorage.transfer.retry import retrying
     from svstorage.transfer.stop import StopToken
 
-    return retrying(ask, StopToken())
+    try:
+        return retrying(ask, StopToken())
+    except (ServiceError, Throttled) as error:
+        # Nothing has begun yet: to whoever waits, the storage cannot be reached.
+        raise ConnectionFailed(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +206,21 @@ class Opener:
         import fsspec
 
         from svstorage.providers.fsspec_store import FsspecStore
+        from svstorage.providers.fsspec_store.failures import failure
 
         try:
             # An instance of its own: its listing cache is turned off.
             fs, path = fsspec.core.url_to_fs(text, skip_instance_cache=True)
         except (ValueError, ImportError) as error:
             raise UsageError(f"{parsed}: fsspec cannot open it ({error})") from None
+        except Exception as error:  # some connect as soon as they are made
+            raise failure(error, "open", str(parsed)) from error
         bucket, _, key = path.partition("/")
-        # Object stores have buckets; SFTP, memory and the like are one tree with a root, and
-        # where there is but one name that is a file, it lies in the root too.
-        single_folder = fs.root_marker == "/" or (
-            not (key or text.endswith("/") or not path)
-            and (FsspecStore(fs, single_folder=True).has("", path))
+        # Object stores, which are asynchronous, have buckets. SFTP, memory, archives and the like
+        # are one tree; and a single name that is a file lies in the root.
+        lone = bool(path) and not key and not text.endswith("/")
+        single_folder = not fs.async_impl or (
+            lone and FsspecStore(fs, single_folder=True).has("", path)
         )
         if single_folder:
             bucket, key = "", path.lstrip("/")

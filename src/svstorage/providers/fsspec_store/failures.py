@@ -11,6 +11,7 @@ from svstorage.errors import (
     AccessRefused,
     BucketNotFound,
     ConnectionFailed,
+    CredentialsError,
     KeyNotSupported,
     NotSupported,
     ObjectChanged,
@@ -60,6 +61,8 @@ def failure(error: Exception, doing: str, path: str, *, bucket: bool = False) ->
         return ObjectChanged(text)
     if isinstance(error, FileNotFoundError):
         return (BucketNotFound if bucket else ObjectNotFound)(text)
+    if any(word in type(error).__name__ for word in ("Credential", "Authentication")):
+        return CredentialsError(text)
     if isinstance(error, PermissionError) or code in _REFUSED:
         return AccessRefused(text)
     if isinstance(error, FileExistsError):

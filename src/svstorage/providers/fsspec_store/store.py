@@ -18,6 +18,7 @@ from svstorage.errors import (
     ObjectError,
     ObjectExists,
     ObjectNotFound,
+    ServiceError,
     StorageError,
 )
 from svstorage.model import (
@@ -207,7 +208,11 @@ class FsspecStore:
         entry = info.entry
         if if_match is not None and entry.etag != if_match:
             raise ObjectChanged(f"{path!r}: it is no longer the version that was listed")
-        left = max(0, entry.size - start)
+        count = entry.size - start if length is None else length
+        if count < 0 or start + count > entry.size:
+            raise ServiceError(
+                f"{path!r}: it ends at byte {entry.size}, before the range asked for"
+            )
         with self._lock(), translated("open", path):
             file = self._fs.open(path, "rb")
         return FsspecReader(
@@ -215,7 +220,7 @@ class FsspecStore:
             info,
             path,
             start,
-            left if length is None else min(length, left),
+            count,
             lock=self._lock,
             look=lambda: self.head(bucket, key),
         )
