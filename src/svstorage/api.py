@@ -242,6 +242,7 @@ class _Session:
                 why_excluded=build_filter(self.options),
                 counters=run.ledger.planned,
                 tell=run.ledger.tell,
+                journal=run.ledger.journal,
             )
         )
 

@@ -12,7 +12,8 @@ import pytest
 
 from svstorage.errors import UsageError
 from svstorage.model import Checksum, Entry, Part, Stored
-from svstorage.transfer.journal import Journal, JournalBusy, stored_version, version_of
+from svstorage.transfer.journal import Journal, JournalBusy
+from svstorage.transfer.versions import stored_version, version_of
 from tests.servers.faultproxy import FaultProxy
 from tests.transfer.conftest import Heard, Side, add_up, copy, sync
 
@@ -246,3 +247,38 @@ def test_a_pass_without_changes_asks_for_listings_only(
         assert sync(*ends, heard=heard).counters.skipped == 30
         assert {r.reason for r in heard.results} == {"done before"}
         assert [r for r in proxy.requests if r"/k" in r.path] == []
+
+
+def test_a_glob_goes_on_where_it_was(side: SideOf) -> None:
+    import svstorage
+    from svstorage.transfer.options import TransferOptions
+    from svstorage.transfer.stop import StopToken
+
+    source, destination = side("local"), side("s3")
+    for n in range(100):
+        source.put(f"k{n:03}", b"%d" % n)
+    stop = StopToken()
+
+    def after_some(result: Any) -> None:
+        if result.key.endswith("k020"):
+            stop.stop()
+
+    def run(**more: Any) -> Any:
+        return svstorage.copy(
+            f"{source.address}k*",
+            destination.address,
+            destination=destination.storage,
+            options=TransferOptions(concurrency=2),
+            **more,
+        )
+
+    first = run(on_result=after_some, stop=stop)
+    assert first.interrupted
+    done = first.counters.copied
+    assert 20 <= done < 100
+    source.put("k000", b"new!")
+    second = run()
+    add_up(second)
+    assert second.counters.copied == 100 - done + 1
+    assert destination.content() == source.content()
+    assert run().counters.copied == 100, "that was complete: the next cp copies all again"

@@ -28,13 +28,13 @@ from svstorage.strategies.base import Context, Job, NoPartLog, PartLog, Strategy
 from svstorage.strategies.part_plan import PARTS_THRESHOLD
 from svstorage.transfer import compare
 from svstorage.transfer.bandwidth import BandwidthLimit
-from svstorage.transfer.journal import source_version
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.part_log import MemoryPartLog, RunPartLog
 from svstorage.transfer.report import Action, Result, Status
 from svstorage.transfer.retry import PASSING
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.verify import confirm
+from svstorage.transfer.versions import source_version
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,11 @@ from svstorage.transfer.carry import Work
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
+from svstorage.transfer.journal import Journal
 from svstorage.transfer.legs import Files
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.report import Counters, Result
+from svstorage.transfer.versions import source_version, version_of
 
 
 class FilesPlanner:
@@ -27,6 +29,7 @@ class FilesPlanner:
         why_excluded: Filter | None,
         counters: Counters,
         tell: Callable[[Result], None],
+        journal: Journal | None = None,
     ) -> None:
         self.pair = leg.pair
         self.trust = Trust()
@@ -35,6 +38,7 @@ class FilesPlanner:
         self._why_excluded = why_excluded
         self._counters = counters
         self._tell = tell
+        self._journal = journal if journal is not None and journal.had_rows else None
 
     def works(self) -> Iterator[Work]:
         for item, key in self._items():
@@ -60,9 +64,16 @@ class FilesPlanner:
 
     def _plan(self, entry: Entry, key: str) -> Work | None:
         job = Job(self.pair, entry, key)
-        existing = None if self._on_exists == "overwrite" else self._existing(key)
+        row = self._journal.row(entry.key) if self._journal is not None else None
+        if row is not None and row[0] != source_version(entry):
+            row = None
+        look = row is not None or self._on_exists != "overwrite"
+        existing = self._existing(key) if look else None
         if existing is None:
             return Work(job, entry.key)
+        if row is not None and row[1] == version_of(existing):
+            self._skip(entry, key, "done before")
+            return None
         if self._on_exists == "skip":
             self._skip(entry, key, "exists")
             return None

@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +30,7 @@ from typing import Any
 from svstorage.addresses import display
 from svstorage.errors import StorageError, UsageError
 from svstorage.model import Checksum, Entry, Part, Stored, key_order
+from svstorage.transfer.versions import source_version, stored_version, version_of
 
 log = logging.getLogger(__name__)
 
@@ -58,28 +58,6 @@ def _part(number: int, size: int, etag: str, position: int, md5: str | None) -> 
 
 class JournalBusy(StorageError):
     """Another process uses this journal right now."""
-
-
-def version_of(entry: Entry) -> bytes:
-    """A fingerprint of one version of an object: size and ETag, or size and times."""
-    if entry.etag is not None:
-        text = f"{entry.size}|{entry.etag}"
-    else:
-        text = f"{entry.size}|{entry.modified_ns}|{entry.changed_ns}"
-    return hashlib.blake2b(text.encode(), digest_size=12).digest()
-
-
-def source_version(entry: Entry) -> bytes:
-    """The fingerprint of a source: with the inode change time of a local file, which nobody can
-    set back, where its ETag was made of time and size alone."""
-    if entry.etag is None or entry.changed_ns is None:
-        return version_of(entry)
-    return version_of(replace(entry, etag=f"{entry.etag}|{entry.changed_ns}"))
-
-
-def stored_version(stored: Stored) -> bytes:
-    """The fingerprint of what the destination confirmed; equals `version_of` of its listing."""
-    return version_of(Entry("", stored.size, stored.modified_ns, stored.etag))
 
 
 def state_folder() -> Path:
@@ -207,6 +185,17 @@ class Journal:
                 database.execute("DELETE FROM done")
                 database.commit()
                 self.had_rows = False
+
+    def row(self, key: str) -> tuple[bytes, bytes] | None:
+        """(source version, destination version) of one key."""
+        found: tuple[bytes, bytes] | None = None
+        with self._trusted() as database:
+            if database is not None:
+                self._insert()
+                found = database.execute(
+                    "SELECT source, destination FROM done WHERE key=?", (key_order(key),)
+                ).fetchone()
+        return found
 
     def drop(self, order: bytes) -> None:
         """Forget a key that the source no longer lists."""

@@ -11,7 +11,8 @@ from svstorage.errors import ObjectNotFound, StorageError
 from svstorage.model import Entry, Part
 from svstorage.providers.base import MultipartStore
 from svstorage.strategies.base import End, PartLog
-from svstorage.transfer.journal import Journal, source_version
+from svstorage.transfer.journal import Journal
+from svstorage.transfer.versions import source_version
 
 log = logging.getLogger(__name__)
 

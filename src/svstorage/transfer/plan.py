@@ -11,12 +11,13 @@ from svstorage.transfer.carry import Work
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Deletions, Trust
 from svstorage.transfer.filters import Filter
-from svstorage.transfer.journal import Journal, source_version, version_of
+from svstorage.transfer.journal import Journal
 from svstorage.transfer.listing import listed
 from svstorage.transfer.merge import Both, SideProblem, merge
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.report import Action, Counters, Result, Status
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.versions import source_version, version_of
 
 
 class JournalRows:
