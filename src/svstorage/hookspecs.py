@@ -31,7 +31,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def svstorage_register_providers(registry: Registry) -> None:
-    """Call ``registry.add_provider(provider)`` for each `svstorage.providers.base.Provider`."""
+    """Call ``registry.add_provider(provider)`` for each `svstorage.providers.base.Provider`.
+
+    `svstorage.providers.BaseProvider` has all of one but its name and its fsspec filesystem.
+    """
 
 
 @hookspec
