@@ -123,8 +123,8 @@ def test_a_storage_that_never_answers(tmp_path: Path, words: list[str]) -> None:
 
 
 def test_a_reader_that_goes_away(disk: Store) -> None:
-    for number in range(300):
-        disk.write(f"{number:03}-{'x' * 200}", b"1")
+    for number in range(1000):  # more than a pipe holds
+        disk.write(f"{number:04}-{'x' * 200}", b"1")
     words = command("--env-file", disk.env_file, "ls", "-R", "public:")
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -26,8 +26,8 @@ def stop_on_signals(
 ) -> Iterator[None]:
     """SIGINT or SIGTERM: finish or drop what is in flight, exit 130. A second one: at once.
 
-    Until the work has ``begun``, where that can be told, nothing is in flight, and one is enough: a storage that does not
-    answer need not be waited for.
+    Until the work has ``begun``, where that can be told, nothing is in flight, and one is
+    enough: a storage that does not answer need not be waited for.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
