@@ -129,13 +129,14 @@ class Cli:
         env: Mapping[str, str] | None = None,
         tweaks: Mapping[str, Any] | None = None,
         limits: Mapping[str, int] | None = None,
-        uid: int | None = None,
+        ordinary: bool = False,
         real: bool = False,
         cwd: Path | None = None,
     ) -> Running:
         """Start a command.
 
         ``tweaks`` None means `MINIATURE`; ``limits`` are soft and hard resource limits by name;
+        ``ordinary`` gives up root's way past permissions;
         ``real`` starts the installed program itself instead of a fork of the server.
         """
         words = [str(word) for word in argv]
@@ -162,7 +163,7 @@ class Cli:
                     "cwd": str(where),
                     "tweaks": dict(MINIATURE if tweaks is None else tweaks),
                     "limits": dict(limits or {}),
-                    "uid": uid,
+                    "ordinary": ordinary,
                 }
                 pid, end = _ask(self.server, request, one.fileno(), two.fileno())
                 running = Running(pid, words, out, err, started, end)

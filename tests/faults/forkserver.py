@@ -224,10 +224,8 @@ def _child(request: dict[str, Any], out: int, err: int) -> None:
             import resource
 
             resource.setrlimit(getattr(resource, name), (value, value))
-        if (uid := request.get("uid")) is not None:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
+        if request.get("ordinary"):
+            _drop_privileges()
         tweak(request.get("tweaks", {}))
         from svstorage.cli import main
 
@@ -244,6 +242,22 @@ def _child(request: dict[str, Any], out: int, err: int) -> None:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _drop_privileges() -> None:
+    """Let the permissions of files hold for root too (capabilities(7): CAP_DAC_OVERRIDE is 1,
+    CAP_DAC_READ_SEARCH 2). Another user might not be able to read Python's own files."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
+    data = (ctypes.c_uint32 * 6)()
+    if libc.capget(head, data):
+        raise OSError(ctypes.get_errno(), "capget")
+    for index in (0, 1):  # effective, permitted
+        data[index] &= ~0b110
+    if libc.capset(head, data):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 if __name__ == "__main__":
