@@ -23,7 +23,7 @@ class Told:
         self.failures = 0
 
     def __call__(self, result: Result) -> None:
-        """Called from the engine's threads, one at a time."""
+        """Called with each outcome, in the thread that runs the transfer."""
         if result.status == "failed" and self.checking and result.action == "check":
             self._difference(result)
         elif result.status == "failed":
