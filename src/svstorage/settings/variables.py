@@ -199,7 +199,11 @@ def lookup(name: str) -> Variable | None:
 def is_secret(name: str) -> bool:
     """Whether its values are masked. A variable nobody registered is judged by its name."""
     variable = _known.get(name)
-    return variable.secret if variable else bool(_SECRET_NAME.search(name.upper()))
+    if variable:
+        return variable.secret
+    # A secret under a misspelt name is a secret.
+    meant = _known.get(likely_meant(name) or "")
+    return bool(meant and meant.secret) or bool(_SECRET_NAME.search(name.upper()))
 
 
 def likely_meant(name: str) -> str | None:

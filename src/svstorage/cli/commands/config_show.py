@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 
 import click
 
 from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
+
+# What stands before the @ of a URL is a password, in whatever variable.
+_USER = re.compile(r"(://)[^\s]*@")
 
 
 @subcommand(
@@ -34,7 +38,7 @@ def show(state: State, everything: bool) -> int:
         if name.startswith("SVSTORAGE_") and not is_set:
             concerned = False
         if is_set or concerned or everything:
-            rows.append((name, value, str(source), is_set))
+            rows.append((name, _USER.sub(r"\1***@", value), str(source), is_set))
     file = None if settings.env_file is None else os.fspath(settings.env_file)
     if state.json:
         state.out.record(
