@@ -68,8 +68,8 @@ def test_a_bar_that_fits_and_goes(disk: Store, big: Path, columns: int) -> None:
 
 def test_no_bar_where_none_is_wanted(disk: Store, big: Path) -> None:
     words = ("--env-file", disk.env_file, "cp", "-r", f"{big}/", "public:")
-    for more in (["--no-progress"], ["-q"]):
-        code, seen = _on_terminal(*words, *more)
+    for more, term in ((["--no-progress"], "xterm"), (["-q"], "xterm"), ([], "dumb")):
+        code, seen = _on_terminal(*words, *more, TERM=term)
         assert code == 0
         assert "\x1b" not in seen
         assert "copying" not in seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ def shown(out: Output, *, wanted: bool) -> Iterator[Callable[[Progress], None] |
     """A callback that shows progress while the block runs; None where nothing is shown."""
     if not wanted or out.quiet:
         yield None
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _Bar(out) as bar:
             yield bar.update
     else:

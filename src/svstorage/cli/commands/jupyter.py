@@ -67,7 +67,7 @@ def _shared(function: Any) -> Any:
     return function
 
 
-def _open(state: State, folder: Path, path: str | None, max_size: str | None = None) -> Session:
+def _open(state: State, folder: Path, path: str | None, max_size: str | None) -> Session:
     size = None
     _require_extra()
     from svstorage.jupyter.place import parse_size
@@ -157,17 +157,19 @@ def sync(state: State, **values: Any) -> int:
 
 @command.command("status")
 @click.argument("folder", required=False, default=".", type=click.Path(path_type=Path))
-@click.option("--path", metavar="BUCKET/PREFIX", help="As for sync.")
 @pass_state
-def status(state: State, folder: Path, path: str | None) -> int:
+def status(state: State, folder: Path) -> int:
     """Tell how FOLDER (default: here) stands, without asking the storage.
 
     Exit code 1 where something needs a look: a conflict, a file left out, files not sent.
     """
+    _require_extra()
+    from svstorage.jupyter.session import status_now
     from svstorage.jupyter.words import status_lines
 
-    with _open(state, folder, path) as session:
-        found = session.status()
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder")
+    found = status_now(folder, state.settings(state.env_file))
     if state.json:
         state.out.record(found.as_dict())
     else:
