@@ -416,6 +416,25 @@ def test_bytes_altered_on_their_way_are_noticed(
     assert destination.content() == {}
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", REMOTE)
+@pytest.mark.parametrize("size", [1000, 9 << 20])
+def test_bad_bytes_never_take_the_place_of_a_good_file(
+    side: SideOf, kind: str, size: int, fault_proxy: Callable[..., FaultProxy], impatient: None
+) -> None:
+    from tests.servers.faultproxy import flip
+
+    source, destination = side(kind), side("local")
+    source.put("k", os.urandom(size))
+    destination.put("k", b"the old one")
+    proxy = fault_proxy(source.server.endpoint)
+    proxy.rules.append(flip("response-body", after=500, method="GET", path="/k"))
+    report = copy(source.through(proxy), destination, retries=1)
+    assert report.exit_code == 1
+    assert report.failures[0].error_kind == "ChecksumMismatch"
+    assert destination.content() == {"k": b"the old one"}
+
+
 # -- options -------------------------------------------------------------------------------------
 
 
