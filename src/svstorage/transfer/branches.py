@@ -5,8 +5,9 @@ has shown to be long, the branches (common prefixes) that come next are listed a
 a bounded number of them a bounded way ahead, and put together in order. Where branches are small
 this would cost more requests than it saves, and the listing stays as it was.
 
-Measured over a proxy that delays each answer by 50 ms, 100,000 objects in 100 branches: 8.6 s
-one page after another, 1.9 s so.
+Measured on ``rclone serve s3`` with 100,000 objects in 100 branches, medians of three interleaved
+rounds: 15.1 s one page after another and 7.1 s so; with 50 ms more for each answer, as over a
+longer line, 18.4 s and 7.9 s.
 """
 
 from __future__ import annotations
