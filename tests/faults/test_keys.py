@@ -77,8 +77,11 @@ def test_file_and_folder(journey: MakeJourney) -> None:
     copy.adds_up(done)
 
 
-@row("M5", "exact keys between services: %2F, +, ?, #, //, leading and trailing /, all Unicode forms",
-     "copied under exactly that name, or failed by name; never renamed")  # fmt: skip
+@row(
+    "M5",
+    "exact keys between services: %2F, +, ?, #, //, leading and trailing /, all Unicode forms",
+    "copied under exactly that name, or failed by name; never renamed",
+)
 @pytest.mark.parametrize("way", ["s3-s3", "s3-azure"])
 def test_exact_between_services(
     way: str, journey: MakeJourney, side: Callable[..., Journey]
@@ -94,17 +97,24 @@ def test_exact_between_services(
     copy.fill({key: b"%d" % n for n, key in enumerate(keys)})
     done = copy.run()
     assert done.code in (0, 1), done.explained
-    found = copy.destination.read()
     failed = set(copy.failed_keys())
-    for key, data in found.items():
-        assert copy.tree.get(key) == data, f"{key!r} was renamed"
+    if way == "s3-s3":
+        for key, data in copy.destination.read().items():
+            assert copy.tree.get(key) == data, f"{key!r} was renamed"
+    # The Azure SDK cannot read every name that it lists.
+    found = copy.destination.server.keys(copy.destination.bucket)  # type: ignore[attr-defined]
     assert set(found) | failed == set(keys)
+    assert not set(found) & failed
     if way == "s3-s3":
         assert not failed
 
 
-@row("M13", "page borders: 999, 1,000, 1,001 and 2,001 keys in one prefix", "none missing, none twice",
-     contract="9")  # fmt: skip
+@row(
+    "M13",
+    "page borders: 999, 1,000, 1,001 and 2,001 keys in one prefix",
+    "none missing, none twice",
+    contract="9",
+)
 @pytest.mark.parametrize("count", [999, 1000, 1001, 2001])
 def test_pages(count: int, hostile: Journey) -> None:
     hostile.fill({f"k{n:05}": b"" for n in range(count)})

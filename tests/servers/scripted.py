@@ -82,11 +82,11 @@ def page(keys: Mapping[str, bytes], *, token: str | None = None, truncated: bool
 class ScriptedS3:
     endpoint: str = ""
     access_key: str = ACCESS_KEY
-    secret_key: str = SECRET_KEY
+    secret_key: str = field(default=SECRET_KEY, repr=False)
     bucket: str = "bucket"
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
-    requests: list[Asked] = field(default_factory=list)
+    requests: list[Asked] = field(default_factory=list, repr=False)
     answer: Callable[[Asked], Answer | None] = lambda asked: None
     listing: Callable[[Asked], bytes | Answer] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
