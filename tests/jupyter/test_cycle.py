@@ -513,3 +513,88 @@ def test_refused_and_absent_services_are_told(s3: Bay, desk: Make) -> None:
     anna.write("a", "a")
     with pytest.raises(ConnectionFailed):
         anna.sync()
+
+
+def test_a_script_stays_a_script(disk: Bay, desk: Make) -> None:
+    anna = desk(disk, "anna")
+    path = anna.write("run.sh", "one")
+    path.chmod(0o750)
+    anna.sync()
+    disk.put("run.sh", b"two")
+    anna.sync()
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o750)
+
+
+def test_a_name_that_is_no_text(bay: Bay, desk: Make) -> None:
+    """It is named, and stops neither the others nor the next pass."""
+    anna = desk(bay, "anna")
+    odd = os.fsencode(anna.root) + b"/caf\xe9.txt"
+    with open(odd, "wb") as file:
+        file.write(b"latin")
+    anna.write("plain", "p")
+    for quick in (False, True):
+        account = anna.cycle.run(quick=quick, settle=0)
+        assert bay.kind == "disk" or list(account.problems) == ["caf\udce9.txt"]
+    if bay.kind != "disk":
+        assert bay.held() == {"plain": b"p"}
+
+
+def test_a_folder_that_cannot_be_read(
+    disk: Bay, desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that nobody can see are not files that were deleted. The problem is put in: root, as
+    which tests may run, can read everything."""
+    from svstorage.jupyter import cycle
+    from svstorage.model import Problem
+
+    anna = desk(disk, "anna")
+    for name in ("sub/a", "b", "c"):
+        anna.write(name, name)
+    anna.sync()
+    real = cycle.local_files
+
+    def partly(folder: object, ignore: object) -> object:
+        for item in real(folder, ignore):  # type: ignore[arg-type]
+            if item.key == "sub/a":
+                yield Problem("sub/", "the folder cannot be read: Permission denied")
+            else:
+                yield item
+
+    monkeypatch.setattr(cycle, "local_files", partly)
+    (anna.root / "b").unlink()
+    account = anna.sync()
+    assert account.deleted_remote == 0
+    assert account.problems == {"sub": "the folder cannot be read: Permission denied"}
+    assert "could not be read" in account.held[0]
+    monkeypatch.undo()
+    account = anna.sync()
+    assert (account.deleted_remote, account.held) == (1, [])
+    assert set(disk.held()) == {"sub/a", "c"}
+
+
+@pytest.mark.faults
+def test_a_full_disk(s3: Bay, desk: Make) -> None:
+    """What does not fit is named; nothing is half there; with room again, it is fetched."""
+    import subprocess
+
+    anna = desk(s3, "anna")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(anna.root)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        anna.write("ballast", b"b" * 600_000)
+        anna.sync()
+        big = os.urandom(1_500_000)
+        s3.put("big.bin", big)
+        s3.put("small.txt", b"small")
+        account = anna.cycle.run(settle=0)
+        assert list(account.problems) == ["big.bin"]
+        assert "'big.bin': cannot write: the disk is full" in account.problems["big.bin"]
+        assert set(anna.held()) == {"ballast", "small.txt"}
+        (anna.root / "ballast").write_bytes(b"")
+        account = anna.sync()
+        assert anna.held() == s3.held() == {"ballast": b"", "small.txt": b"small", "big.bin": big}
+    finally:
+        subprocess.run(["umount", "-l", str(anna.root)], check=True)

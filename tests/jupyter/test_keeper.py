@@ -198,3 +198,37 @@ def test_a_watcher_leaves_ignored_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "sub/x.ipynb").write_text("x")
     assert heard.wait(5)
     watcher.stop()
+
+
+def test_another_folder_in_its_place_is_left_alone(disk: Bay, desk: Callable, keep: Keep) -> None:
+    """The disk was unmounted while the server ran: what lies below is not the folder."""
+    anna = desk(disk, "anna", poll=0.2, settle=0)
+    anna.write("a", "a")
+    keeper = keep(anna)
+    wait_until(disk.held)
+    away = anna.root.with_name("away")
+    anna.root.rename(away)
+    anna.root.mkdir()
+    wait_until(lambda: keeper.status.state == "problem")
+    assert "still mounted" in keeper.status.message
+    time.sleep(0.5)
+    assert disk.held() == {"a": b"a"}
+    assert anna.held() == {}
+    import shutil as tools
+
+    tools.rmtree(anna.root)
+    away.rename(anna.root)
+    wait_until(lambda: keeper.status.state == "in step")
+
+
+def test_saves_without_end_do_not_hide_the_storage(disk: Bay, desk: Callable, keep: Keep) -> None:
+    anna = desk(disk, "anna", poll=1, settle=0, debounce=0.05)
+    keep(anna)
+    disk.put("there.txt", b"from elsewhere")
+    end = time.monotonic() + 10
+    number = 0
+    while not (anna.root / "there.txt").exists():
+        assert time.monotonic() < end
+        number += 1
+        anna.write("busy.log", f"line {number}")
+        time.sleep(0.1)

@@ -106,15 +106,16 @@ class Bench:
     def full(self, key: str) -> str:
         return self.target.prefix + key
 
-    def failed(self, key: str, error: Exception) -> None:
+    def failed(self, key: str, error: Exception, name: str | None = None) -> None:
         """Take down why a file was not carried. A changing one is no problem: there is a next
-        pass; a service that is gone ends this one."""
+        pass; a service that is gone ends this one. ``name``: what it is called while staged."""
         if isinstance(error, BucketNotFound):
             raise error
         if isinstance(error, (ObjectChanged, ObjectNotFound)):
             self.account.again.append(key)
         else:
-            self.account.problems[key] = describe(error)
+            text = describe(error)
+            self.account.problems[key] = text.replace(name, key) if name else text
 
     def heads(self, keys: Iterable[str]) -> dict[str, ObjectInfo | None]:
         """The storage's word on some keys, several asked at once. None: there is no object."""

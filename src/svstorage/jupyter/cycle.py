@@ -7,22 +7,25 @@ that the bytes answer: nothing is remembered before both sides hold it.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-from svstorage.errors import BucketNotFound, UsageError
+from svstorage.errors import BucketNotFound, StorageError, UsageError
 from svstorage.jupyter import pulling, pushing
 from svstorage.jupyter.bench import Account, Bench, Direction
-from svstorage.jupyter.decide import Deletes, Verdict, held
+from svstorage.jupyter.decide import Deletes, Side, Verdict, held
 from svstorage.jupyter.folder import Busy, Folder
 from svstorage.jupyter.ignore import Ignore
 from svstorage.jupyter.looking import Seen, Sides, joined, local_files, read_ahead, remote_files
 from svstorage.jupyter.manifest import Base, Manifest
 from svstorage.jupyter.names import conflict_of
-from svstorage.jupyter.place import Options, Target, settings_file
+from svstorage.jupyter.place import Options, Target, options_from, settings_file
 from svstorage.jupyter.plan import Plan, Planner
 from svstorage.jupyter.versions import digest_of, local_version, remote_version
+from svstorage.settings import Settings
 from svstorage.transfer.retry import retrying
 from svstorage.transfer.stop import StopToken
 
@@ -31,13 +34,13 @@ _MOST_HEADS = 200
 _WAITS_FOR = {
     Verdict.DELETE_REMOTE: (
         "hold_remote",
-        "{n} files are gone from the folder and {why}: they were not deleted in the storage. To "
+        "{n} gone from the folder, and {why}: nothing was deleted in the storage. To "
         "bring them back: svstorage jupyter pull --undo-deletes; to delete them there too: "
         "svstorage jupyter push --accept-deletes",
     ),
     Verdict.DELETE_LOCAL: (
         "hold_local",
-        "{n} files are gone from the storage and {why}: they were not deleted in the folder. To "
+        "{n} gone from the storage, and {why}: nothing was deleted in the folder. To "
         "bring them back: svstorage jupyter push --undo-deletes; to delete them here too: "
         "svstorage jupyter pull --accept-deletes",
     ),
@@ -98,29 +101,43 @@ class Cycle:
             StorageError: a side could not be looked at, or the service went away.
             Interrupted: ``stop`` was set; what is done stays done.
         """
-        stop = stop or StopToken()
         self._check_folder(create=create)
-        with self.folder.locked(wait) as now, self._manifest() as manifest:
-            account = Account()
-            planner = Planner(
-                self.folder,
-                now_ns=now,
-                max_size=self.options.max_size,
-                undo_deletes=deletes == "undo",
-                check_stop=stop.check,
-            )
-            bench = Bench(
-                self.folder, self.target, manifest, self.options, stop, planner, Plan(), account,
-                self._tell,
-            )  # fmt: skip
-            pulling.recover(bench)
-            bench.plan = self._look(bench, quick=quick)
-            self._take_down(bench)
-            self._leave_out(bench, direction)
-            self._settle(bench, self.options.settle if settle is None else settle)
-            self._hold(bench, direction, quick=quick, deletes=deletes)
-            self._carry(bench)
-            return account
+        try:
+            with self.folder.locked(wait) as now, self._manifest() as manifest:
+                bench = self._bench(manifest, now, deletes, stop or StopToken())
+                pulling.recover(bench)
+                bench.plan = self._look(bench, quick=quick)
+                self._take_down(bench)
+                self._leave_out(bench, direction)
+                self._settle(bench, self.options.settle if settle is None else settle)
+                self._hold(bench, direction, quick=quick, deletes=deletes)
+                self._carry(bench)
+                return bench.account
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"{self.folder.own / 'manifest.sqlite'}: the memory of the folder cannot be used "
+                f"({error}). Is the disk full, or may nothing be written there?"
+            ) from error
+
+    def _bench(self, manifest: Manifest, now_ns: int, deletes: Deletes, stop: StopToken) -> Bench:
+        planner = Planner(
+            self.folder,
+            now_ns=now_ns,
+            max_size=self.options.max_size,
+            undo_deletes=deletes == "undo",
+            check_stop=stop.check,
+        )
+        return Bench(
+            self.folder,
+            self.target,
+            manifest,
+            self.options,
+            stop,
+            planner,
+            Plan(),
+            Account(),
+            self._tell,
+        )
 
     def until_done(self, direction: Direction = "both", **how: object) -> Account:
         """Passes until one leaves nothing for the next, at most `MOST_PASSES`."""
@@ -131,28 +148,6 @@ class Cycle:
             time.sleep(0.2)
             account.add(self.run(direction, **how))  # type: ignore[arg-type]
         return account
-
-    def pending(self, wait: float = 5.0) -> list[str] | None:
-        """Files that changed here and were not sent yet, without asking the storage.
-
-        None where the folder was never kept in step. Only reads, so that it need not wait for a
-        pass that hangs: after ``wait`` seconds it looks all the same.
-        """
-        if not (self.folder.own / "manifest.sqlite").exists():
-            return None
-        with contextlib.ExitStack() as stack:
-            try:
-                now = stack.enter_context(self.folder.locked(wait))
-            except Busy:
-                now = time.time_ns()
-            manifest = stack.enter_context(self._manifest())
-            ignore = self._ignore()
-            planner = Planner(self.folder, now_ns=now, max_size=self.options.max_size)
-            rows = list(manifest.rows())
-            seen = joined(
-                rows, local_files(self.folder, ignore), (), prefix="", ignore=ignore, sides=Sides()
-            )
-            return [one.key for one in seen if planner.local_side(one).value != "same"]
 
     # The parts of a pass
 
@@ -316,7 +311,8 @@ class Cycle:
             plan.todo[verdict] = []
             if why != "part of that side could not be read":
                 bench.manifest.set_text(name, "1")
-            bench.account.held.append(sentence.format(n=len(doomed), why=why))
+            n = f"{len(doomed)} file{'s are' if len(doomed) != 1 else ' is'}"
+            bench.account.held.append(sentence.format(n=n, why=why))
 
     def _carry(self, bench: Bench) -> None:
         plan = bench.plan
@@ -340,3 +336,30 @@ def check_bucket(target: Target) -> None:
             f"the storage has no bucket {target.bucket!r} for the notebook files. Make it with: "
             f"svstorage mb sv://{target.bucket}, or name another in STORAGE_JUPYTER_PATH"
         )
+
+
+def changed_here(folder: Folder, settings: Settings, *, wait: float = 5.0) -> list[str] | None:
+    """Files of the folder that changed and were not sent yet, without asking the storage.
+
+    None where the folder was never kept in step. It only reads, so that it need not wait for a
+    pass that hangs: after ``wait`` seconds it looks all the same.
+    """
+    if not (folder.own / "manifest.sqlite").exists():
+        return None
+    with ExitStack() as stack:
+        try:
+            now = stack.enter_context(folder.locked(wait))
+        except Busy:
+            now = time.time_ns()
+        manifest = stack.enter_context(Manifest(folder.own / "manifest.sqlite"))
+        ignore = Ignore.of_folder(folder.root, settings_file(settings))
+        max_size = options_from(settings).max_size
+        planner = Planner(folder, now_ns=now, max_size=max_size)
+        files = local_files(folder, ignore)
+        seen = joined(manifest.rows(), files, (), prefix="", ignore=ignore, sides=Sides())
+        return [
+            one.key
+            for one in seen
+            if planner.local_side(one) is not Side.SAME
+            and (one.local is None or one.local.size <= max_size)
+        ]

@@ -8,6 +8,7 @@ somebody has just saved, and it is kept as a conflict.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -142,6 +143,7 @@ class Folder:
         # new version must look new, whatever the clock of the machine it was made on.
         later = max(time.time_ns(), (now.modified_ns or 0) + 1_000_000_000)
         os.utime(staged, ns=(later, later))
+        _like(path, staged)
         if not exchange(staged, path):
             self._replace_without_exchange(staged, path, key, now)
             return []
@@ -230,6 +232,14 @@ class Folder:
                     raise
             finally:
                 os.close(fd)
+
+
+def _like(old: Path, new: Path) -> None:
+    """Give a new file the mode and owner of the one that it replaces: it stays a script."""
+    found = os.lstat(old)
+    os.chmod(new, stat.S_IMODE(found.st_mode))
+    with contextlib.suppress(PermissionError):  # only root may give files away
+        os.chown(new, found.st_uid, found.st_gid)
 
 
 def _rename_new(source: Path, target: Path, key: str) -> None:

@@ -7,6 +7,7 @@ minute, and what was saved meanwhile goes up when it is back.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ import time
 
 from svstorage.errors import Interrupted, StorageError
 from svstorage.jupyter.bench import Account
-from svstorage.jupyter.cycle import Cycle
+from svstorage.jupyter.cycle import Cycle, changed_here
 from svstorage.jupyter.place import settings_file
 from svstorage.jupyter.status import Status, status_path
 from svstorage.jupyter.watching import Watcher
@@ -43,9 +44,11 @@ class Keeper:
         self._asked = False
         self._ending = False
         self._token = StopToken()
+        self._place: tuple[int, int] | None = None
         self._failures = 0
         self._again = 0
         self._looked_at_all = False
+        self._look_at_all_by = 0.0
         self._said: set[str] = set()
         self._watcher = Watcher(
             cycle.folder.root,
@@ -118,7 +121,8 @@ class Keeper:
 
     def _say_what_is_left(self) -> list[str]:
         try:
-            left = self.cycle.pending(wait=1.0) or []
+            settings = self.cycle.target.storage.settings
+            left = changed_here(self.cycle.folder, settings, wait=1.0) or []
         except (StorageError, OSError, sqlite3.Error) as error:
             log.error("what is not in the storage yet cannot be told: %s", error)
             left = list(self.status.pending)
@@ -145,30 +149,29 @@ class Keeper:
         quick = False
         while not self._ending:
             self._pass(quick=quick)
+            if not quick:
+                self._look_at_all_by = time.monotonic() + self.options.poll
             quick = self._wait()
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; True where only the folder has to be looked at."""
-        begun = time.monotonic()
+        now = time.monotonic()
+        until = self._look_at_all_by
         if self._failures:
-            pause = self._back_off()
+            until = now + self._back_off()
         elif self._again:
-            pause = min(_AGAIN * 2 ** (self._again - 1), _LONGEST_AGAIN)
-        else:
-            pause = self.options.poll
+            until = min(until, now + min(_AGAIN * 2 ** (self._again - 1), _LONGEST_AGAIN))
         with self._wake:
-            while not self._ending and not self._asked:
-                left = begun + pause - time.monotonic()
+            while not (self._ending or self._asked or (self._dirty and not self._failures)):
+                left = until - time.monotonic()
                 if left <= 0:
                     break
-                if self._dirty and not self._failures:
-                    break
                 self._wake.wait(left)
-            quick = self._dirty and not self._asked and self._looked_at_all
-            if time.monotonic() >= begun + pause and not self._again:
-                quick = False
+            # Saves without end must not keep the storage from being looked at.
+            due = time.monotonic() >= self._look_at_all_by
+            quick = not (due or self._asked or self._failures) and self._looked_at_all
             self._dirty = self._asked = False
-        return quick and not self._failures
+        return quick
 
     def _back_off(self) -> float:
         longest = min(LONGEST_BACK_OFF, 2.0 ** min(self._failures - 1, 6))
@@ -178,10 +181,12 @@ class Keeper:
         if self.status.last_pass is None and not self._failures:
             self._to("syncing", "looking at both sides")
         try:
+            self._check_place()
             account: Account = self.cycle.run(
                 direction,  # type: ignore[arg-type]
                 quick=quick,
                 stop=self._token,
+                create=False,
             )
         except Interrupted:
             return
@@ -197,6 +202,19 @@ class Keeper:
             self._looked_at_all = self._looked_at_all or not quick
             self._again = self._again + 1 if account.again or account.waiting else 0
             self._take(account, quick=quick)
+
+    def _check_place(self) -> None:
+        """Raise where the folder is not the one of the start: what was mounted there is not."""
+        root = self.cycle.folder.root
+        found = os.stat(root)
+        place = (found.st_dev, found.st_ino)
+        if self._place is None:
+            self._place = place
+        elif place != self._place:
+            raise StorageError(
+                f"{root} is not the folder that it was at the start. Is it still mounted? "
+                "Nothing is carried until it is back"
+            )
 
     def _working(self, count: int) -> None:
         self._to("syncing", f"{count} file{'s' if count != 1 else ''} on the way")

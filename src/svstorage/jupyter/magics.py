@@ -33,12 +33,11 @@ def magic(line: str) -> Told:
 
 
 def _run(word: str, root: Path) -> list[str]:
-    from svstorage.jupyter.status import read_status
+    from svstorage.jupyter.session import Session, status_now
+    from svstorage.settings import Settings
 
     if word == "status":
-        return status_lines(read_status(root))
-    from svstorage.jupyter.session import Session
-
+        return status_lines(status_now(root, Settings.load()))
     with Session.open(root) as session:
         return account_lines(session.carry("both" if word == "sync" else word))  # type: ignore[arg-type]
 

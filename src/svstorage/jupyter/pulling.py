@@ -169,7 +169,7 @@ def _arrivals(bench: Bench, items: list[Seen]) -> Iterator[_Arrived]:
     for name, outcome in move(jobs(), retries=bench.options.retries, stop=bench.stop):
         one = by_name[name]
         if outcome.error is not None:
-            bench.failed(one.key, outcome.error)
+            bench.failed(one.key, outcome.error, name)
             continue
         arrived = _arrived(bench, one, name, outcome, copied=one.key in here)
         if arrived is not None:

@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from svstorage.errors import StorageError
 from svstorage.jupyter.bench import Account, Direction
-from svstorage.jupyter.cycle import Cycle, check_bucket
+from svstorage.jupyter.cycle import Cycle, changed_here, check_bucket
 from svstorage.jupyter.decide import Deletes
+from svstorage.jupyter.folder import Folder
 from svstorage.jupyter.place import Options, Target, find_target, options_from
 from svstorage.jupyter.status import Status, read_status, status_path
+from svstorage.settings import Settings
 from svstorage.storage import Storage, connect
 from svstorage.transfer.stop import StopToken
 
@@ -70,18 +71,22 @@ class Session(AbstractContextManager["Session"]):
             status.write(status_path(root))
         return account
 
-    def status(self) -> Status:
-        """The status, with what has changed in the folder since."""
-        status = read_status(self.cycle.folder.root)
-        if not status.watching:
-            try:
-                pending = self.cycle.pending()
-            except (StorageError, OSError):
-                pending = None
-            if pending is not None:
-                status.pending = pending
-        return status
-
     def __exit__(self, *exc: object) -> None:
         if self._owned is not None:
             self._owned.close()
+
+
+def status_now(root: Path, settings: Settings) -> Status:
+    """The status of a folder, with what has changed in it since. The storage is not asked."""
+    folder = Folder(root)
+    status = read_status(folder.root)
+    if status.watching:
+        return status
+    pending = changed_here(folder, settings)
+    if pending is not None:
+        status.pending = pending
+        if pending and status.state == "in step":
+            status.state = "problem"
+            files = f"{len(pending)} file{'s' if len(pending) != 1 else ''}"
+            status.message = f"{files} changed since; to send: svstorage jupyter push"
+    return status

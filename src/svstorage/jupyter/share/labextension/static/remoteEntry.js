@@ -105,9 +105,10 @@
   }
 
   async function plugin() {
-    const [{ IStatusBar }, { Widget }, { ServerConnection }, apputils] = await Promise.all([
+    const [{ IStatusBar }, { Widget }, { Signal }, { ServerConnection }, apputils] = await Promise.all([
       shared('@jupyterlab/statusbar'),
       shared('@lumino/widgets'),
+      shared('@lumino/signaling'),
       shared('@jupyterlab/services'),
       shared('@jupyterlab/apputils')
     ]);
@@ -125,6 +126,8 @@
       const mark = element('span', '', button);
       const text = element('span', '', button);
       let status = { state: 'off' };
+      const isActive = () => status.state !== 'off' && status.state !== 'never';
+      const activeStateChanged = new Signal(item);
 
       const show = () => {
         const [sign, color] = LOOKS[status.state] || ['○', 'inherit'];
@@ -134,7 +137,7 @@
         text.textContent = `Storage: ${status.state}${count ? ` (${count})` : ''}`;
         button.title = status.message || '';
         button.setAttribute('aria-label', `${text.textContent}. ${button.title}`);
-        item.setHidden(status.state === 'off' || status.state === 'never');
+        activeStateChanged.emit();
       };
 
       const look = async () => {
@@ -177,8 +180,13 @@
         }
       };
 
-      show();
-      statusBar.registerStatusItem(`${NAME}:item`, { item, align: 'left', rank: 90 });
+      statusBar.registerStatusItem(`${NAME}:item`, {
+        item,
+        align: 'left',
+        rank: 90,
+        isActive,
+        activeStateChanged
+      });
       again();
     }
 
