@@ -59,6 +59,36 @@ def test_a_write_that_fails_leaves_the_old_object(
     assert [path.lstrip("/") for path in fs.find(bucket)] == [f"{bucket}/d/o"]
 
 
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")], ids=["file-first", "folder-first"])
+@pytest.mark.parametrize("size", [5, BIG])
+def test_a_file_and_a_folder_of_one_name(
+    make_fs: MakeFs, names: tuple[str, str], size: int
+) -> None:
+    with new_bucket_of(make_fs) as bucket:
+        store = FsspecStore(make_fs())
+        store.put(bucket, names[0], b"first", size=5)
+        kept = {names[0]}
+        try:
+            store.put(bucket, names[1], b"s" * size, size=size)
+        except KeyNotSupported:
+            assert all("svstorage-tmp" not in path for path in make_fs().find(bucket))
+        else:
+            kept.add(names[1])
+        assert {item.key for item in store.list(bucket)} == kept
+        with store.read(bucket, names[0]) as reader:
+            assert reader.read(-1) == b"first"
+
+
+def test_an_empty_folder_is_a_marker(make_fs: MakeFs) -> None:
+    with new_bucket_of(make_fs) as bucket:
+        store = FsspecStore(make_fs())
+        store.put(bucket, "d/e/", b"", size=0)
+        for prefix in ("", "d/", "d/e/"):
+            assert [item.key for item in store.list(bucket, prefix)] == ["d/e/"]
+        store.delete(bucket, "d/e/")
+        assert "d/e/" not in [item.key for item in store.list(bucket)]
+
+
 def test_a_big_object_is_whole(store: FsspecStore, bucket: str) -> None:
     data = bytes(range(256)) * (BIG // 256) + b"!"
     stored = store.put(bucket, "d/big", io.BytesIO(data), size=len(data))

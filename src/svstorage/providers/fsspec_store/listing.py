@@ -79,7 +79,7 @@ class Lister:
                     raise
                 yield Problem(here, str(error))
                 continue
-            if empty and here != folder:
+            if empty and here:
                 yield Entry(here, 0)  # an empty folder, as its marker
 
     def _level(self, folder: str) -> Iterator[Found]:
@@ -107,20 +107,21 @@ class Lister:
         inner = traits.innermost(self._fs)
         with self._lock(), translated("list", where or "/"):
             self._fs.invalidate_cache()
-            # Object stores have no empty folders to tell of.
-            found = self._fs.find(where, detail=True, withdirs=not inner.async_impl)
-        names = sorted(found)
-        for at, name in enumerate(names):
-            info = found[name]
+            found = self._fs.find(where, detail=True, withdirs=False)
+            # Asked by itself: fsspec's memory would tell of the folder of a name instead of the
+            # file. Object stores have no empty folders to tell of.
+            inside = {} if inner.async_impl else self._fs.find(where, detail=True, withdirs=True)
+        for info in found.values():
             key = self._key_of(info)
-            if key is None or not key.startswith(folder):
-                continue
-            if info["type"] != "directory":
-                item = self._file(key, info)
-                if item is not None:
-                    yield item
-            elif f"{key}/" != folder and not _has_more(names, at):
-                yield Entry(f"{key}/", 0)
+            item = self._file(key, info) if key is not None and key.startswith(folder) else None
+            if item is not None:
+                yield item
+        names = sorted({*found, *inside})
+        for at, name in enumerate(names):
+            if name in inside and inside[name]["type"] == "directory" and not _has_more(names, at):
+                key = self._key_of(inside[name])
+                if key is not None and f"{key}/".startswith(folder):
+                    yield Entry(f"{key}/", 0)
 
     def _where(self, folder: str) -> str:
         return self._path(folder[:-1]) if folder else self._root

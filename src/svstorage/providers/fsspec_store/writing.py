@@ -24,7 +24,7 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from svstorage.errors import ChecksumMismatch, ObjectChanged
+from svstorage.errors import ChecksumMismatch, KeyNotSupported, ObjectChanged
 from svstorage.providers.fsspec_store import traits
 from svstorage.providers.fsspec_store.failures import BodyFailed
 
@@ -97,6 +97,7 @@ def write(fs: AbstractFileSystem, lock: Lock, content: Content, *, create: bool)
     if one_call and size <= SMALL:
         data = b"".join(content.pieces())
         with lock():
+            _refuse_folder(fs, path)
             fs.pipe_file(path, data, **({"mode": "create"} if create and inner.async_impl else {}))
         return
     if not inner.async_impl:
@@ -150,6 +151,7 @@ def _by_rename(fs: AbstractFileSystem, lock: Lock, content: Content) -> None:
             stored = fs.info(draft)["size"]
             if stored != size:
                 raise ObjectChanged(f"{path!r}: {stored} bytes of {size} were stored")
+            _refuse_folder(fs, path)
             move(fs, draft, path)
     except BaseException:
         with lock(), contextlib.suppress(Exception):  # the first error is the one to tell
@@ -166,6 +168,12 @@ def _opened(fs: AbstractFileSystem, draft: str, folder: str) -> Any:
         except FileNotFoundError:
             fs.makedirs(folder, exist_ok=True)
     return fs.open(draft, "wb")
+
+
+def _refuse_folder(fs: AbstractFileSystem, path: str) -> None:
+    """Raise `KeyNotSupported` where a tree has a folder: some would move the file into it."""
+    if not traits.innermost(fs).async_impl and fs.isdir(path):
+        raise KeyNotSupported(f"{path!r}: this needs a file and a folder of one name")
 
 
 def move(fs: AbstractFileSystem, source: str, target: str) -> None:
