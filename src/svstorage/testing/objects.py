@@ -96,6 +96,15 @@ class ObjectsContract:
         with subject.store.read(subject.bucket, "o", start=start, length=length) as reader:
             assert reader.info.entry.size == 100, "the info is that of the whole object"
 
+    @pytest.mark.parametrize(("start", "length"), [(101, None), (99, 2), (100, 1), (0, 101)])
+    def test_a_range_that_is_not_there(
+        self, subject: Subject, start: int, length: int | None
+    ) -> None:
+        """Fewer bytes than were asked for must not pass as the whole range."""
+        subject.put("o", content("ranges", 100))
+        with pytest.raises(ObjectError):
+            read_all(subject.store, subject.bucket, "o", start=start, length=length)
+
     def test_closed_early(self, subject: Subject) -> None:
         data = content("early", 3_000_000)
         subject.put("o", data)

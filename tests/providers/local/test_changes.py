@@ -127,3 +127,11 @@ class TestChangedWhileRead:
         for thread in threads:
             thread.join()
         assert bad == []
+
+
+def test_the_rest_of_a_file_from_its_end(store: LocalStore):
+    put(store, "o", b"12345")
+    with store.read(BUCKET, "o", start=5) as reader:
+        assert reader.read() == b""
+    with store.read(BUCKET, "o", start=2, length=0) as reader:
+        assert reader.read() == b""

@@ -11,6 +11,7 @@ from svstorage.errors import (
     ObjectChanged,
     ObjectError,
     ObjectNotFound,
+    ServiceError,
     StorageError,
 )
 from svstorage.model import Attributes, Entry, ObjectInfo
@@ -83,8 +84,11 @@ class Reading(Root):
             attributes = (
                 xattrs.read(fd) if self._has_xattrs and not path.is_folder else Attributes()
             )
-            left = max(0, entry.size - start)
-            count = left if length is None else min(length, left)
+            count = entry.size - start if length is None else length
+            if count < 0 or start + count > entry.size:
+                raise ServiceError(
+                    f"{key!r}: it ends at byte {entry.size}, before the range asked for"
+                )
             reader = LocalReader(
                 fd, found, ObjectInfo(entry, attributes), start, count, current=if_match is not None
             )
