@@ -114,7 +114,7 @@ def test_renewed_in_a_running_upload_of_parts(role, bucket, imds, rclone_s3, tmp
     big = tmp_path / "big"
     big.write_bytes(b"0123456789abcdef" * (4 * 1024 * 1024))
     imds.roles[ROLE].lifetime = 2
-    front.delay = 1  # the parts go together
+    front.delay = 0.8  # the parts go together
     run("--env-file", env, "cp", "--concurrency", "1", big, f"sv://{bucket}/big").ok()
     sent = [one for one in front.log if "upload" in one.path]
     assert len(sent) >= 6, "not sent in parts"
@@ -189,7 +189,7 @@ def test_the_libraries_get_renewed_credentials(role, bucket, imds, library):
             lambda key: bytes(native.get(key).bytes()),
         )
     write("k", b"first")
-    until = time.monotonic() + 4.5
+    until = time.monotonic() + 3.5
     while time.monotonic() < until:
         assert read("k") == b"first"
         time.sleep(0.2)

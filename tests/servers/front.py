@@ -88,14 +88,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         front = self.front
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = parse_qs(urlsplit(self.path).query)
         found = _CREDENTIAL.search(headers.get("authorization", ""))
         signed = query.get("X-Amz-Credential", [""])[0].split("/")[0]
         access_key = found[1] if found else signed
         token = headers.get("x-amz-security-token") or query.get("X-Amz-Security-Token", [""])[0]
-        judged = self._judged(token)  # as of its arrival
+        judged = self._judged(token)  # as of its arrival, as the services do
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if front.delay:
             time.sleep(front.delay)
         status, sending, data = judged or self._passed_on(body)

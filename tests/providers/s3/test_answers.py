@@ -371,13 +371,17 @@ LAUGHS = (
     + "".join(f'<!ENTITY {n} "{f"&{chr(ord(n) - 1)};" * 10}">' for n in "bcdefghijk")
     + "]><ListBucketResult>&k;</ListBucketResult>"
 )
+SMALL = (
+    b'<!DOCTYPE x [<!ENTITY k "key">]><ListBucketResult><IsTruncated>false</IsTruncated>'
+    b"<Contents><Key>&k;</Key><Size>1</Size></Contents></ListBucketResult>"
+)
 
 
 @pytest.mark.parametrize(
     "body",
     [LAUGHS.encode(), LAUGHS.encode("utf-16"), LAUGHS.encode("utf-16-be"),
-     b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><ListBucketResult/>'],
-    ids=["utf-8", "utf-16", "utf-16-be", "external"],
+     b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><ListBucketResult/>', SMALL],
+    ids=["utf-8", "utf-16", "utf-16-be", "external", "small"],
 )  # fmt: skip
 def test_xml_that_grows(scripted, connect, body):
     began = time.monotonic()

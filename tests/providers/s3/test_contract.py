@@ -63,6 +63,7 @@ class TestRclone(ProviderContract):
 
     test_tags = _skipped("rclone holds no tags")
     test_readers_see_whole_versions = _skipped("rclone answers 500 to two writers of a file")
+    test_many_objects_at_once = _skipped("rclone answers 500 to two writers that need a folder")
     test_what_the_end_tells_is_what_head_tells = _skipped("rclone has another ETag afterwards")
     test_a_part_sent_again_replaces_the_first = _skipped("rclone passes parts on at once")
     test_delete_leaves_what_is_below = _skipped("rclone answers 500 for the name of a folder")

@@ -27,9 +27,7 @@ from svstorage.providers.s3.sigv4 import (
 from svstorage.settings import Secret
 
 # "Signature Calculations for the Authorization Header", Amazon S3 API Reference.
-EXAMPLE = AwsCredentials(
-    "AKIAIOSFODNN7EXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-)
+EXAMPLE = AwsCredentials("AKIAIOSFODNN7EXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"))
 EXAMPLE_TIME = dt.datetime(2013, 5, 24, tzinfo=dt.timezone.utc).timestamp()
 HOST = "examplebucket.s3.amazonaws.com"
 
