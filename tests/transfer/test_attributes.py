@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from itertools import product
 
@@ -67,6 +68,8 @@ def test_time_of_a_file_survives_the_round_trip(side: SideOf, kind: str, size: s
         # As rclone and s3fs write it, so that they understand it.
         assert there.head("f.txt")["metadata"]["mtime"] == "1500000000.987654321"
         assert there.head("f.txt")["content_type"] == "text/plain"
+    if kind == "azure" and size == "parts":
+        time.sleep(1.1)  # it has no digest then, and tells whole seconds (see test_pairs)
     assert sync(there, back).ok
     assert os.stat(back.root / "f.txt").st_mtime_ns == 1_500_000_000_987_654_321
     again = sync(there, back, journal="none")

@@ -90,11 +90,17 @@ def settle(
 
 
 def _written_later(source: Entry, destination: Entry) -> bool:
-    """Was the source put in place after the destination was? Two clocks may have a say here, so
-    it can be wrong either way; wrongly True costs one copy more."""
+    """May the source have been put in place after the destination was?
+
+    Two clocks can have a say here, and many services tell whole seconds only: a time in the
+    same second counts as later. Wrongly True costs one copy more.
+    """
     source_ns = source.changed_ns or source.modified_ns
     destination_ns = destination.changed_ns or destination.modified_ns
-    return source_ns is not None and destination_ns is not None and source_ns > destination_ns
+    if source_ns is None or destination_ns is None:
+        return False
+    latest = source_ns + SECOND - 1 if source_ns % SECOND == 0 else source_ns
+    return latest > destination_ns
 
 
 def _equal_times(one: int, other: int | None) -> bool:
