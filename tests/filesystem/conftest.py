@@ -64,9 +64,11 @@ def service_of(
     server = request.getfixturevalue({"s3": s3_server, "azure": "azurite"}[name])
     server.write_env(env_file)
     options = {k.removeprefix("STORAGE_").lower(): v for k, v in server.env().items()}
-    bucket = server.new_bucket()
-    yield Service(name, env_file, bucket, options, server.secret_key)
-    server.drop_bucket(bucket)
+    service = Service(name, env_file, f"t-{uuid.uuid4().hex[:12]}", options, server.secret_key)
+    # With our own means: a boto3 client for each test would take longer than the tests.
+    service.fs().mkdir(service.bucket)
+    yield service
+    service.fs().rm(service.bucket, recursive=True)
 
 
 @pytest.fixture

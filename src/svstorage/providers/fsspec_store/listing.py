@@ -52,10 +52,16 @@ class Lister:
     def level(self, prefix: str) -> Iterator[Found]:
         """What lies directly below ``prefix``, which is empty or ends in ``/`` for a folder."""
         folder = prefix[: prefix.rfind("/") + 1]
-        for item in self._level(folder) if self._can_name(folder) else ():
+        if not self._can_name(folder):
+            return
+        empty = True
+        for item in self._level(folder):
+            empty = False
             key = item.prefix if isinstance(item, CommonPrefix) else item.key
             if key.startswith(prefix):
                 yield item
+        if empty and folder and prefix == folder:
+            yield Entry(folder, 0)  # an empty folder, as its marker
 
     def _walk(self, folder: str) -> Iterator[Entry | Problem]:
         waiting = [folder]
