@@ -92,7 +92,3 @@ def journey(
         return made
 
     return make
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "row(name, fault, promise, contract): of the fault matrix")
