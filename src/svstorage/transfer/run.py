@@ -107,7 +107,6 @@ class Run:
                 stack.callback(deletions.close)
             planner = planner_of(self, deletions)
             self._carry_all(planner, carrier)
-            self._flush_destination()
             interrupted = self.hooks.stop.stopped and not (
                 self._planning_done and ledger.all_done()
             )
@@ -206,16 +205,6 @@ class Run:
             if close is not None:
                 close()
         ledger.take_told()
-
-    def _flush_destination(self) -> None:
-        """A local disk writes the names of new files to disk by folders, and the last ones now."""
-        flush = getattr(self.pair.destination.store, "flush", None)
-        if flush is None:
-            return
-        try:
-            flush()
-        except (StorageError, OSError) as error:
-            self.ledger.give_up(describe(error), 1)
 
     def _progress(self, phase: str, *, force: bool = False) -> None:
         if self.hooks.on_progress is None or not (force or self._meter.due()):
