@@ -96,6 +96,13 @@ def test_again_while_in_use_copies_only_what_changed(pair: tuple[Store, Store]) 
     assert "Migration complete: 0 objects" in one("migrate", "--to-env", two.env_file).ok().out
 
 
+def test_no_checksum_is_claimed_that_was_not_compared(pair: tuple[Store, Store]) -> None:
+    one, two = pair
+    done = one("migrate", "--to-env", two.env_file, "--verify", "size").ok()
+    assert "checksum" not in done.out.partition("What was checked")[2].partition("Where one")[0]
+    assert "3 objects the same afterwards (3 by size)" in done.out
+
+
 def test_dry_run_makes_nothing(pair: tuple[Store, Store]) -> None:
     one, two = pair
     done = one("migrate", "--to-env", two.env_file, "--dry-run").ok()
