@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,35 @@ def audit(session: nox.Session) -> None:
     """Known vulnerabilities in what we depend on; asks a public service, so not a default."""
     _install(session, "audit")
     session.run("pip-audit", "--skip-editable", "--progress-spinner=off")
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """Kills copies at ten times as many random moments as an ordinary test run."""
+    _install(session, "test")
+    factor = os.environ.get("SVSTORAGE_TEST_KILLS", "10")
+    session.run(
+        "python", "-m", "pytest", "tests/faults/test_crash.py", "--timeout=3600", *session.posargs,
+        env={"SVSTORAGE_TEST_KILLS": factor},
+    )  # fmt: skip
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Syncs for 30 minutes under faults; memory, threads and open files must stay flat."""
+    _install(session, "test")
+    seconds = os.environ.get("SVSTORAGE_TEST_SOAK", "1800")
+    session.run(
+        "python", "-m", "pytest", "tests/faults/test_soak.py", *session.posargs,
+        env={"SVSTORAGE_TEST_SOAK": seconds},
+    )  # fmt: skip
+
+
+@nox.session
+def reliability(session: nox.Session) -> None:
+    """Runs the fault matrix and writes the tables of docs/reliability.md from it."""
+    _install(session, "test")
+    session.run("python", "-m", "tests.faults.report", *session.posargs)
 
 
 @nox.session
