@@ -297,7 +297,7 @@ class _Session:
                 extra_differs=extra_differs,
                 stop=run.stop,
             ),
-            Checker(self._hooks.stop, read_back=options.read_back),
+            Checker(run.stop, read_back=options.read_back),
         )
 
     def migrate_bucket(self, source: Storage, destination: Storage, name: str) -> list[Report]:

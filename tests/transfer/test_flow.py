@@ -81,7 +81,7 @@ class Listing(Tree):
         sets_modified = True
 
 
-def peak(count: int, *, same: bool) -> int:
+def peak(count: int, *, same: bool, on_result: Any = None) -> int:
     """Bytes that a dry run over so many objects takes at its peak."""
     source, destination = Listing(count), Listing(count if same else 0)
     destination.identity = "another"
@@ -92,7 +92,7 @@ def peak(count: int, *, same: bool) -> int:
         options=TransferOptions(dry_run=True, journal="none", concurrency=4),
         default_on_exists="changed",
         registry=plugins().registry,
-        hooks=Hooks(),
+        hooks=Hooks(on_result=on_result),
         keep_journal=True,
     )
     destination.bucket_exists = lambda bucket: True  # type: ignore[attr-defined]
@@ -113,3 +113,23 @@ def test_memory_is_flat(same: bool) -> None:
     small, large = peak(6_000, same=same), peak(24_000, same=same)
     # A list of the entries alone would take some 5 MB more.
     assert large < small + (2 << 20), (small, large)
+
+
+def test_results_do_not_pile_up_before_a_slow_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A no-op pass with a report: the planner must wait for who writes it."""
+    from svstorage.transfer import ledger
+
+    monkeypatch.setattr(ledger, "MOST_TOLD", 500)
+    longest = 0
+    take = ledger.Ledger.take_told
+
+    def measured(self: ledger.Ledger) -> None:
+        nonlocal longest
+        longest = max(longest, len(self._told))
+        take(self)
+
+    monkeypatch.setattr(ledger.Ledger, "take_told", measured)
+    heard: list[str] = []
+    peak(6_000, same=True, on_result=lambda result: heard.append(result.key))
+    assert len(heard) == len(set(heard)) == 6_000
+    assert longest <= 500

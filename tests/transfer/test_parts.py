@@ -123,7 +123,7 @@ def test_upload_goes_on_after_kill_9(
     again = sent_parts(proxy, kind)
     assert len(again) == PARTS - 2, [r.target for r in again]
     assert sum(r.sent for r in again) <= len(BIG) - 2 * PART
-    assert answer["copied"] <= 1 + 20
+    assert answer["copied"] == 1
     puts = [r for r in proxy.requests if r.method == "PUT" and "small" in r.target]
     # The journal is written once a second: what came after may be asked, never sent again.
     assert not puts

@@ -17,6 +17,7 @@ from svstorage.transfer.reporter import ReportFile
 log = logging.getLogger(__name__)
 
 KEPT_FAILURES = 1_000
+MOST_TOLD = 30_000  # some 15 MB; drained at least four times a second
 # This many failures in a row that speak about the service, with not one success between
 # them, mean that the service is gone or refuses us: going on would only take long.
 HOPELESS = 64
@@ -52,7 +53,9 @@ class Ledger:
         self._max_errors = max_errors
         self._on_result = on_result
         self._report = report
-        self._told_lock = threading.Lock()
+        self.closing = False
+        """The run is about to end: nobody waits for room any more."""
+        self._told_room = threading.Condition()
         self._told: list[Result] = []
         self._in_a_row = 0
         self._any_success = False
@@ -62,20 +65,24 @@ class Ledger:
 
     def tell(self, result: Result) -> None:
         """Called by the planner, in its thread, for what needs no work."""
-        with self._told_lock:
+        with self._told_room:
+            # Who writes the results may be slower than who plans: they must not pile up.
+            while len(self._told) >= MOST_TOLD and not self.closing:
+                self._told_room.wait(0.2)
             self._told.append(result)
 
     def take_told(self) -> None:
         """Enter what the planner has told since."""
         if not self._told:
             return
-        with self._told_lock:
+        with self._told_room:
             told, self._told = self._told, []
+            self._told_room.notify_all()
         for result in told:
             if result.status == "failed":
                 self.keep(result)
             elif result.action == "skip" and result.reason and not self.tells_all:
-                self.warnings.append(f"{display(result.source)}: {result.reason}")
+                self.warn(f"{display(result.source)}: {result.reason}")
             self.publish(result)
         self._mind_max_errors()
 
@@ -138,6 +145,11 @@ class Ledger:
         """The first reason stands."""
         if self.fatal is None:
             self.fatal = (why, exit_code)
+
+    def warn(self, text: str) -> None:
+        """Add a warning to the report; the first thousand are kept."""
+        if len(self.warnings) < KEPT_FAILURES:
+            self.warnings.append(text)
 
     def keep(self, result: Result) -> None:
         kept = self.differences if result.error_kind == "Difference" else self.failures

@@ -201,6 +201,7 @@ class Run:
         finally:
             # Nobody waits for a further try once the run has ended.
             self.stop.stop()
+            ledger.closing = True
             close = getattr(groups, "close", None)
             if close is not None:
                 close()
