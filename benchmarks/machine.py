@@ -31,6 +31,8 @@ def describe(work: Path, disk: Path) -> dict[str, str]:
             found[tool.name] = version([program, *asked[tool.name]])
         else:
             package = {"msc": "multi-storage-client"}.get(tool.name, tool.name)
+            if package == "svstorage-size":
+                continue
             try:
                 found[tool.name] = installed(package)
             except PackageNotFoundError:

@@ -122,7 +122,8 @@ def _checks(
             continue
         ours = tools[US]
         peer, best = max(
-            ((tool, one) for tool, one in tools.items() if tool != US), key=lambda x: x[1].rate
+            ((tool, one) for tool, one in tools.items() if not tool.startswith(US)),
+            key=lambda x: x[1].rate,
         )
         ratio = ours.rate / best.rate
         yield f"{name}: level with the fastest peer ({peer})", f"{ratio:.2f} ×", ratio >= 0.97

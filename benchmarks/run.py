@@ -69,7 +69,7 @@ class Bench:
                 except RunFailed as error:
                     self._note(f"{scenario.name}: {tool.name} failed: {error}")
                     tools = [other for other in tools if other is not tool]
-                    break
+                    continue
                 self.samples.append(sample)
                 print(
                     f"{scenario.name:24} {tool.name:10} round {number + 1}  {sample.wall:8.2f} s "

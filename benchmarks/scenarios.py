@@ -34,7 +34,8 @@ class Scenario:
 
 _ALL = ("svstorage", "s5cmd", "rclone", "aws", "s3fs", "msc")
 _GO = ("svstorage", "s5cmd", "rclone")
-_BIG = ("svstorage", "s5cmd", "rclone", "aws")
+_BIG = ("svstorage", "svstorage-size", "s5cmd", "rclone", "aws")
+_MIDDLE = ("svstorage", "svstorage-size", "s5cmd", "rclone")
 
 SCENARIOS = (
     Scenario(
@@ -67,10 +68,10 @@ SCENARIOS = (
         "download-2gib", "Download of 1 × 2 GiB", "download", "rclone", 1, 2 * GIB, tools=_BIG
     ),
     Scenario(
-        "upload-32mib", "Upload of 64 × 32 MiB", "upload", "rclone", 64, 32 * MIB, tools=_GO
+        "upload-32mib", "Upload of 64 × 32 MiB", "upload", "rclone", 64, 32 * MIB, tools=_MIDDLE
     ),
     Scenario(
-        "download-32mib", "Download of 64 × 32 MiB", "download", "rclone", 64, 32 * MIB, tools=_GO
+        "download-32mib", "Download of 64 × 32 MiB", "download", "rclone", 64, 32 * MIB, tools=_MIDDLE
     ),
     Scenario(
         "resync", "Sync of 100,000 objects with nothing to do", "sync", "sink", 100_000, 256,
@@ -87,7 +88,7 @@ SCENARIOS = (
         )
         for count in (10_000, 100_000, 1_000_000)
     ),
-    Scenario("start", "Start-up: --help", "help", None, tools=_BIG),
+    Scenario("start", "Start-up: --help", "help", None, tools=(*_GO, "aws")),
     Scenario(
         "azure-upload", "Azurite: upload of 1,000 × 4 KiB", "upload", "azurite", 1_000, 4 * KIB,
         rounds=3, tools=("svstorage", "azcopy", "adlfs"),
