@@ -71,7 +71,8 @@ SCENARIOS = (
         "upload-32mib", "Upload of 64 × 32 MiB", "upload", "rclone", 64, 32 * MIB, tools=_MIDDLE
     ),
     Scenario(
-        "download-32mib", "Download of 64 × 32 MiB", "download", "rclone", 64, 32 * MIB, tools=_MIDDLE
+        "download-32mib", "Download of 64 × 32 MiB", "download", "rclone", 64, 32 * MIB,
+        tools=_MIDDLE,
     ),
     Scenario(
         "resync", "Sync of 100,000 objects with nothing to do", "sync", "sink", 100_000, 256,

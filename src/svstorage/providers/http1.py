@@ -318,10 +318,13 @@ class Connection:
 
     def _until_closed(self, limit: int) -> bytes:
         self.reusable = False
-        while data := self._receive():
+        while len(self._rest) <= limit:
+            data = self._receive()
+            if not data:
+                break
             self._rest += data
-            if len(self._rest) > limit:
-                raise AnswerTooLarge(f"the answer is larger than {limit} bytes")
+        else:
+            raise AnswerTooLarge(f"the answer is larger than {limit} bytes")
         body = bytes(self._rest)
         self._rest.clear()
         return body

@@ -73,6 +73,11 @@ class S3Store(Copying):
         self._lock = threading.Lock()
 
     @property
+    def carries_whole(self) -> bool:
+        """Our own small client takes small objects (obstore only where that cannot)."""
+        return self.wire.is_quick
+
+    @property
     def native_reads(self) -> bool:
         """obstore signs with this machine's clock, so it is out where that was found wrong."""
         return self._native_usable and not self.wire.clock_corrected
