@@ -12,7 +12,8 @@ import pytest
 
 from tests.faults.command import Cli, fork_server
 from tests.faults.journey import WAYS, Journey
-from tests.faults.sides import AzureSide, LocalSide, S3Side, Side, Tree
+from tests.faults.sides import AzureSide, LocalSide, S3Side, ScriptedSide, Side, Tree
+from tests.servers.scripted import ScriptedS3
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +93,28 @@ def journey(
         return made
 
     return make
+
+
+@pytest.fixture
+def service(scripted_s3: Callable[[], ScriptedS3]) -> ScriptedS3:
+    return scripted_s3()
+
+
+@pytest.fixture
+def down(service: ScriptedS3, cli: Cli, tmp_path: Path) -> Journey:
+    """A download from the scripted service."""
+    (tmp_path / "down").mkdir()
+    secrets = (service.secret_key,)
+    return Journey(
+        cli, ScriptedSide(service, tmp_path), LocalSide(tmp_path / "down"), secrets=secrets
+    )
+
+
+@pytest.fixture
+def up(service: ScriptedS3, cli: Cli, tmp_path: Path) -> Journey:
+    """An upload to the scripted service."""
+    (tmp_path / "up").mkdir()
+    secrets = (service.secret_key,)
+    return Journey(
+        cli, LocalSide(tmp_path / "up"), ScriptedSide(service, tmp_path), secrets=secrets
+    )

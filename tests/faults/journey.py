@@ -169,6 +169,13 @@ class Journey:
         self.told_no_secret(done)
         return done
 
+    def failed_only(self, done: Done, *keys: str, left: bool = False) -> Tree:
+        """Exit 1, exactly these failed by name, and everything else is there."""
+        found = self.check(done, 1, left=left)
+        assert set(self.failed_keys()) == set(keys), done.explained
+        assert not set(self.tree) - set(found) - set(keys)
+        return found
+
     def failed_keys(self) -> dict[str, str]:
         """Key to reason of every object that the last report calls failed."""
         return {row["key"]: row["error"] for row in self.report if row["status"] == "failed"}
