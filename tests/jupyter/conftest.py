@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,15 @@ class Bay:
     def held(self) -> dict[str, bytes]:
         """What lies below the prefix."""
         prefix = "jupyter/anna/"
-        return {k[len(prefix) :]: v for k, v in self.files().items() if k.startswith(prefix)}
+        for _ in range(20):
+            try:
+                files = self.files()
+            except Exception as error:  # an object that is deleted between listing and reading
+                if "NoSuchKey" in str(error) or "BlobNotFound" in str(error):
+                    continue
+                raise
+            return {k[len(prefix) :]: v for k, v in files.items() if k.startswith(prefix)}
+        raise AssertionError("the storage never holds still")
 
     def put(self, key: str, data: bytes) -> None:
         self.write(f"jupyter/anna/{key}", data)
@@ -67,11 +76,12 @@ def disk(tmp_path: Path) -> Bay:
         path.write_bytes(data)
 
     def files() -> dict[str, bytes]:
-        return {
-            str(path.relative_to(root)): path.read_bytes()
-            for path in root.rglob("*")
-            if path.is_file() and ".svstorage-" not in path.name
-        }
+        found = {}
+        for path in root.rglob("*"):
+            if path.is_file() and ".svstorage-" not in path.name:
+                with contextlib.suppress(FileNotFoundError):
+                    found[str(path.relative_to(root))] = path.read_bytes()
+        return found
 
     env = {"STORAGE_PROVIDER": "http", "DATA_PATH": str(tmp_path / "data")}
     return Bay("disk", env, BUCKET, files, write, lambda key: (root / key).unlink())

@@ -238,6 +238,6 @@ def test_killed_at_step_after_step(
             if path.is_file():
                 path.unlink()
         one.settle_down()
-        step += 2 if step < 50 else 5
+        step += 3 if step < 50 else 7
     print(f"{step} steps")
     assert step > 60

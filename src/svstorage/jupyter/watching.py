@@ -42,8 +42,8 @@ class Watcher:
         self._thread.start()
 
     def stop(self) -> None:
+        """Call no more. The thread, which may be waiting for the system, ends by itself."""
         self._stop.set()
-        self._thread.join(5)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -75,7 +75,7 @@ class Watcher:
             raise_interrupt=False,
             # Not ignore_permission_denied: it also hides that there are no more watches.
         ):
-            if changes:
+            if changes and not self._stop.is_set():
                 self._changed()
 
     def _scan(self) -> None:
