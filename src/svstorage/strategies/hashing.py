@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Protocol
 
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Checksum
@@ -11,12 +12,22 @@ from svstorage.providers.base import Chunk, ObjectReader
 from svstorage.strategies.digest import PartsDigest
 
 
+class Digest(Protocol):
+    """What of hashlib's objects is used here."""
+
+    def update(self, data: Chunk, /) -> None: ...
+
+    def copy(self) -> Digest: ...
+
+    def hexdigest(self) -> str: ...
+
+
 class HashingBody:
     """Wraps a reader: counts and hashes what goes through, and calls back for progress.
 
     At the end of the bytes a wrong length, or a digest that differs from ``expected``, is raised
     before the store has a chance to publish the object. An ``expected`` ETag of parts can be
-    compared where ``part`` is their size.
+    compared where ``part`` is their size. ``whole`` is a digest that runs on over several bodies.
     """
 
     def __init__(
@@ -28,6 +39,7 @@ class HashingBody:
         expected: Checksum | None = None,
         part: int | None = None,
         hashed: bool = True,
+        whole: Digest | None = None,
         progress: Callable[[int], None],
         check_stop: Callable[[], None],
     ) -> None:
@@ -41,6 +53,7 @@ class HashingBody:
                 self._expected = expected
             elif expected.algorithm == "etag-multipart" and part is not None:
                 self._expected, self._by_parts = expected, PartsDigest(part)
+        self._whole = whole
         self._progress = progress
         self._check_stop = check_stop
         self.count = 0
@@ -55,6 +68,8 @@ class HashingBody:
                 self._digest.update(chunk)
             if self._by_parts is not None:
                 self._by_parts.update(chunk)
+            if self._whole is not None:
+                self._whole.update(chunk)
             self._progress(length)
         if self.count > self._size or (not length and size != 0 and self.count < self._size):
             raise ObjectChanged(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import cast
+from typing import NoReturn, cast
 
 from svstorage.addresses import display
 from svstorage.errors import (
@@ -25,7 +26,7 @@ from svstorage.providers.base import MultipartStore
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
 from svstorage.strategies.digest import joined, told_part
-from svstorage.strategies.hashing import HashingBody
+from svstorage.strategies.hashing import Digest, HashingBody
 from svstorage.strategies.part_plan import MIB, PARTS_THRESHOLD, part_ranges, part_size
 
 PART_TRIES = 4
@@ -62,6 +63,8 @@ class _PartsCopy:
         self.moved = 0
         self.count = 0
         self.hashed = context.verify == "checksum" and not _is_read_back(job)
+        self.whole: Digest | None = None
+        """Of all bytes so far, where they go in order."""
         self.source_part = told_part(self.source, job.entry) if self.hashed else None
 
     def run(self) -> Confirmed:
@@ -75,23 +78,43 @@ class _PartsCopy:
             self.context.resumed(known.size)
             if known.checksum is not None and known.checksum.algorithm == "md5":
                 self.digests[known.number] = bytes.fromhex(known.checksum.value)
+        if self._proves_whole and not finished:
+            self.whole = hashlib.md5(usedforsecurity=False)
         try:
             self._carry_all(upload_id, missing, done)
         except NotSupported as error:
             # A service that cannot take a part twice (rclone's) would refuse it for ever.
             raise self._begun_anew(upload_id, error) from None
         sent = self._sent()
+        if self.whole is not None and Checksum("md5", self.whole.hexdigest()) != entry.checksum:
+            self._refuse(upload_id, "MD5")
         if sent is not None and part == self.source_part and sent != entry.checksum:
             # The parts are cut as the source's own were, so that their ETags must be equal.
-            # Which part is the bad one cannot be told: none of them is used again.
-            self.context.parts.forget()
-            self._drop(upload_id)
-            raise ChecksumMismatch(
-                f"{display(entry.key)}: the bytes that arrived are not those announced (ETag)"
-            )
+            self._refuse(upload_id, "ETag")
         stored = self._complete(upload_id, [done[number] for number in sorted(done)], sent)
         self.context.parts.forget()
         return Confirmed(stored, sent=sent, source=entry, bytes_sent=self.moved)
+
+    @property
+    def _proves_whole(self) -> bool:
+        """Between two services only an MD5 of the whole tells whether what was read is right.
+
+        It needs the bytes in order, and so one part at a time. A local destination is read
+        once more instead, which costs less (see `svstorage.transfer.verify`).
+        """
+        announced = self.job.entry.checksum
+        if not self.hashed or announced is None or announced.algorithm != "md5":
+            return False
+        return not self.destination.store.capabilities.is_local
+
+    def _refuse(self, upload_id: str, which: str) -> NoReturn:
+        """Which part is the bad one cannot be told: none of them is used again."""
+        self.context.parts.forget()
+        self._drop(upload_id)
+        raise ChecksumMismatch(
+            f"{display(self.job.entry.key)}: the bytes that arrived are not those announced "
+            f"({which})"
+        )
 
     def _complete(self, upload_id: str, parts: list[Part], sent: Checksum | None) -> Stored:
         bucket, key = self.destination.bucket, self.job.destination_key
@@ -188,7 +211,9 @@ class _PartsCopy:
     def _carry_all(
         self, upload_id: str, missing: list[tuple[int, int, int]], done: dict[int, Part]
     ) -> None:
-        threads = max(1, min(self.context.part_threads, len(missing)))
+        threads = (
+            1 if self.whole is not None else max(1, min(self.context.part_threads, len(missing)))
+        )
         if threads == 1:
             for number, offset, length in missing:
                 done[number] = self._carry_part(upload_id, number, offset, length)
@@ -232,6 +257,7 @@ class _PartsCopy:
         entry = self.job.entry
         self.context.check_stop()
         moved = 0
+        whole = self.whole.copy() if self.whole is not None else None
 
         def progress(count: int) -> None:
             nonlocal moved
@@ -247,6 +273,7 @@ class _PartsCopy:
                     size=length,
                     name=f"{display(entry.key)} (part {number})",
                     hashed=self.hashed,
+                    whole=whole,
                     progress=progress,
                     check_stop=self.context.check_stop,
                 )
@@ -269,6 +296,7 @@ class _PartsCopy:
             self.context.progress(-moved)
             raise
         self.moved += length
+        self.whole = whole
         if sent is not None:
             self.digests[number] = bytes.fromhex(sent.value)
             part = replace(part, checksum=sent)
