@@ -135,11 +135,7 @@ class NativeStrategy:
             tags=context.tags,
         )
         # obstore sends no tags.
-        if (
-            ways.obstore_writes
-            and obstore_keeps(job.destination_key)
-            and not attributes.tags
-        ):
+        if ways.obstore_writes and obstore_keeps(job.destination_key) and not attributes.tags:
             stored = _put(destination, job.destination_key, data, attributes)
         else:
             stored = destination.store.put(
