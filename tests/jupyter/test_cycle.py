@@ -598,3 +598,32 @@ def test_a_full_disk(s3: Bay, desk: Make) -> None:
         assert anna.held() == s3.held() == {"ballast": b"", "small.txt": b"small", "big.bin": big}
     finally:
         subprocess.run(["umount", "-l", str(anna.root)], check=True)
+
+
+def test_a_folder_that_holds_the_storage_is_refused(disk: Bay, desk: Make, tmp_path: Path) -> None:
+    """Else each pass would carry what the last one has made, for ever."""
+    from svstorage.jupyter.cycle import Cycle
+
+    anna = desk(disk, "anna")
+    inside = tmp_path / f"data/storage/{disk.path}/deeper"
+    for root in (tmp_path, inside):
+        with pytest.raises(UsageError, match="inside one another"):
+            Cycle(root, anna.cycle.target).run()
+    assert disk.held() == {}
+
+
+def test_big_files_wait_for_small_ones(
+    disk: Bay, desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from svstorage.jupyter import pushing
+
+    monkeypatch.setattr(pushing, "_BIG", 1000)
+    anna = desk(disk, "anna")
+    anna.write("a big one", b"x" * 1000)
+    anna.write("small", "s")
+    anna.cycle.hurry = lambda: True
+    account = anna.cycle.run(settle=0)
+    assert (set(disk.held()), account.again) == ({"small"}, ["a big one"])
+    anna.cycle.hurry = lambda: False
+    anna.cycle.run(settle=0)
+    assert disk.held() == anna.held()

@@ -89,6 +89,8 @@ class Bench:
     plan: Plan
     account: Account
     tell: Callable[[str], None] = lambda text: None
+    hurry: Callable[[], bool] = lambda: False
+    """Whether something new waits for the next pass."""
 
     def remote_end(self) -> End:
         target = self.target

@@ -69,6 +69,7 @@ class Cycle:
     ) -> None:
         """``tell`` hears what people should know, ``on_work`` how many files are to be carried."""
         self.folder = Folder(root)
+        self.hurry: Callable[[], bool] = lambda: False
         self.on_work = on_work
         self.target = target
         self.options = options or Options()
@@ -137,6 +138,7 @@ class Cycle:
             Plan(),
             Account(),
             self._tell,
+            self.hurry,
         )
 
     def until_done(self, direction: Direction = "both", **how: object) -> Account:
@@ -153,6 +155,16 @@ class Cycle:
 
     def _check_folder(self, *, create: bool) -> None:
         root = self.folder.root
+        # A storage on a local disk may lie in the folder, or the folder in it: each pass would
+        # carry what the last one has made.
+        local_path = getattr(self.target.storage.store, "local_path", None)
+        if local_path is not None:
+            place = Path(local_path(self.target.bucket, self.target.prefix.rstrip("/"))).resolve()
+            if place.is_relative_to(root) or root.is_relative_to(place):
+                raise UsageError(
+                    f"{root}: the folder and the storage at {place} lie inside one another. Keep "
+                    "the notebooks in a folder of their own, or name another with DATA_PATH"
+                )
         if not root.is_dir():
             if root.exists():
                 raise UsageError(f"{root}: is a file, not a folder")

@@ -36,6 +36,7 @@ class Keeper:
     def __init__(self, cycle: Cycle) -> None:
         self.cycle = cycle
         cycle.on_work = self._working
+        cycle.hurry = lambda: self._dirty
         self.options = cycle.options
         self.status = Status(folder=str(cycle.folder.root), target=cycle.target.base)
         self._path = status_path(cycle.folder.root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from svstorage.errors import ObjectChanged, StorageError
 from svstorage.jupyter import lineage
@@ -24,6 +24,8 @@ from svstorage.transfer.carry import Outcome
 from svstorage.transfer.retry import retrying
 
 _BATCH = 100
+_BIG = 64 << 20
+"""From this size on, a file takes so long that others should not wait for it."""
 
 
 def push(bench: Bench, items: list[Seen]) -> None:
@@ -34,8 +36,8 @@ def push(bench: Bench, items: list[Seen]) -> None:
     notes = {one.key: _lineage(bench, one, there) for one in ready if one.key not in copies}
     local, remote = bench.local_end(notes), bench.remote_end()
 
-    def jobs() -> Iterator[tuple[str, Job]]:
-        for one in ready:
+    def jobs(some: list[Seen]) -> Iterator[tuple[str, Job]]:
+        for one in some:
             if one.key in copies:
                 yield one.key, Job(Pair(remote, remote), copies[one.key], bench.full(one.key))
             else:
@@ -44,7 +46,7 @@ def push(bench: Bench, items: list[Seen]) -> None:
     by_key = {one.key: one for one in ready}
     rows: list[Base] = []
     try:
-        for key, outcome in move(jobs(), retries=bench.options.retries, stop=bench.stop):
+        for key, outcome in _moved(bench, ready, jobs):
             if outcome.error is not None:
                 bench.failed(key, outcome.error)
                 continue
@@ -56,6 +58,19 @@ def push(bench: Bench, items: list[Seen]) -> None:
                 rows = []
     finally:
         bench.manifest.change(rows)
+
+
+def _moved(
+    bench: Bench, items: list[Seen], jobs: Callable[[list[Seen]], Iterator[tuple[str, Job]]]
+) -> Iterator[tuple[str, Outcome]]:
+    """Carry small files first; big ones one by one, and only while no new save waits for them."""
+    small = [one for one in items if one.file.size < _BIG]
+    yield from move(jobs(small), retries=bench.options.retries, stop=bench.stop)
+    for one in sorted(items, key=lambda one: one.file.size)[len(small) :]:
+        if bench.hurry():
+            bench.account.again.append(one.key)
+        else:
+            yield from move(jobs([one]), retries=bench.options.retries, stop=bench.stop)
 
 
 def delete(bench: Bench, items: list[Seen]) -> None:
