@@ -13,10 +13,10 @@ from svstorage.transfer.carry import Outcome, Work, describe
 from svstorage.transfer.compare import comparable, read_and_compare, read_digest
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
-from svstorage.transfer.listing import listed
 from svstorage.transfer.merge import SideProblem, merge
 from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.retry import retrying
+from svstorage.transfer.spans import Span, listed_in, within
 from svstorage.transfer.stop import StopToken
 
 # The `Result.error_kind` of two objects that were compared and are not the same.
@@ -38,8 +38,10 @@ class CheckPlanner:
         read_back: bool,
         stop: StopToken,
         extra_differs: bool = True,
+        span: Span | None = None,
     ) -> None:
         self.pair = pair
+        self._span = span
         self._stop = stop
         self._extra_differs = extra_differs
         self.trust = Trust()
@@ -53,18 +55,24 @@ class CheckPlanner:
         self._markers_fold = not all(c.holds_folder_markers for c in capabilities)
 
     def works(self) -> Iterator[Work]:
-        source = ReadAhead(lambda: listed(self.pair.source, stop=self._stop), "list-source")
+        span = self._span
+        source = ReadAhead(
+            lambda: listed_in(self.pair.source, span, stop=self._stop), "list-source"
+        )
         destination = ReadAhead(
-            lambda: listed(self.pair.destination, stop=self._stop, may_be_missing=True), "list-dest"
+            lambda: listed_in(self.pair.destination, span, stop=self._stop, may_be_missing=True),
+            "list-dest",
+        )
+        prefixes = self.pair.source.prefix, self.pair.destination.prefix
+        merged = merge(
+            source,
+            destination,
+            source_prefix=prefixes[0],
+            destination_prefix=prefixes[1],
+            markers_fold=self._markers_fold,
         )
         try:
-            for both in merge(
-                source,
-                destination,
-                source_prefix=self.pair.source.prefix,
-                destination_prefix=self.pair.destination.prefix,
-                markers_fold=self._markers_fold,
-            ):
+            for both in merged if span is None else within(merged, span, *prefixes):
                 if isinstance(both, SideProblem):
                     self._problem(both)
                     continue

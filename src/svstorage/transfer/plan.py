@@ -12,10 +12,10 @@ from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Deletions, Trust
 from svstorage.transfer.filters import Filter
 from svstorage.transfer.journal import Journal
-from svstorage.transfer.listing import listed
 from svstorage.transfer.merge import Both, SideProblem, merge
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.report import Action, Counters, Result, Status
+from svstorage.transfer.spans import Span, listed_in, within
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.versions import source_version, version_of
 
@@ -50,7 +50,8 @@ class TreePlanner:
     """Plans a copy of everything below one prefix to everything below another.
 
     ``counters`` is written only by the thread that runs `works`. ``tell`` gets a `Result` for
-    each object that needs no work; None where nobody wants to know each by name.
+    each object that needs no work; None where nobody wants to know each by name. ``span``
+    restricts it to a range of keys.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class TreePlanner:
         tell_all: bool,
         deletions: Deletions | None,
         stop: StopToken,
+        span: Span | None = None,
     ) -> None:
         self.pair = pair
         self.trust = Trust()
+        self._span = span
         self._on_exists = on_exists
         self._why_excluded = why_excluded
         self._journal = journal
@@ -95,22 +98,29 @@ class TreePlanner:
         Raises:
             ListingError, ConnectionFailed, …: a listing broke; what came before was yielded.
         """
-        source = ReadAhead(lambda: listed(self.pair.source, stop=self._stop), "list-source")
+        span = self._span
+        source = ReadAhead(
+            lambda: listed_in(self.pair.source, span, stop=self._stop), "list-source"
+        )
         destination: Iterator[Entry | Problem] = iter(())
         ahead: ReadAhead[Entry | Problem] | None = None
         if self.lists_destination:
             destination = ahead = ReadAhead(
-                lambda: listed(self.pair.destination, stop=self._stop, may_be_missing=True),
+                lambda: listed_in(
+                    self.pair.destination, span, stop=self._stop, may_be_missing=True
+                ),
                 "list-dest",
             )
+        prefixes = self.pair.source.prefix, self.pair.destination.prefix
+        merged = merge(
+            source,
+            destination,
+            source_prefix=prefixes[0],
+            destination_prefix=prefixes[1],
+            markers_fold=self._markers_fold,
+        )
         try:
-            for both in merge(
-                source,
-                destination,
-                source_prefix=self.pair.source.prefix,
-                destination_prefix=self.pair.destination.prefix,
-                markers_fold=self._markers_fold,
-            ):
+            for both in merged if span is None else within(merged, span, *prefixes):
                 work = self._plan(both)
                 if work is not None:
                     yield work
