@@ -25,10 +25,10 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
-from svstorage.providers.azure import failures
 from svstorage.providers.azure.client import Client
 from svstorage.providers.azure.store import AzureStore
 from svstorage.providers.base import ObjectReader
+from svstorage.providers.target import Target
 from tests.providers.azure.conftest import Connect
 from tests.servers.azure import AzureServer
 from tests.servers.faultproxy import FaultProxy, cut, stall, status, truncate
@@ -298,6 +298,6 @@ def test_connections_are_used_again(behind, proxy, bucket, held):
 
 
 def test_targets_name_what_was_tried():
-    assert str(failures.Target("list buckets")) == "list buckets"
-    assert str(failures.Target("list", "a-b")) == "list a-b"
-    assert str(failures.Target("put", "a-b", "k\x1b\n")) == "put a-b/k\\x1b\\n"
+    assert str(Target("list buckets")) == "list buckets"
+    assert str(Target("list", "a-b")) == "list a-b"
+    assert str(Target("put", "a-b", "k\x1b\n")) == "put a-b/k\\x1b\\n"

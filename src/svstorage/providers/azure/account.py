@@ -9,7 +9,7 @@ from svstorage.errors import BucketNotFound, KeyNotSupported, ObjectError, Stora
 from svstorage.model import Attributes
 from svstorage.providers.azure import keys, metadata
 from svstorage.providers.azure.client import Client
-from svstorage.providers.azure.failures import Target
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from svstorage.credentials.azure_values import AzureCredentials

@@ -33,7 +33,7 @@ from svstorage.model import Attributes, Checksum, Entry, Part, Stored
 from svstorage.providers.azure import listing
 from svstorage.providers.azure.account import Account
 from svstorage.providers.azure.body import CountedBody, whole
-from svstorage.providers.azure.failures import Target
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -12,42 +12,25 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import re
-import socket
-import ssl
-import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from urllib3 import BaseHTTPResponse, ProxyManager, Timeout, make_headers
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    SSLError,
-)
-from urllib3.exceptions import TimeoutError as Urllib3Timeout
-from urllib3.util import parse_url
+from urllib3 import BaseHTTPResponse, Timeout
+from urllib3.exceptions import HTTPError
 
 from svstorage.credentials.azure_values import AccountKey, AzureCredentials, Bearer, Sas
-from svstorage.credentials.http import shown
 from svstorage.errors import (
     AccessRefused,
-    ConnectionFailed,
     CredentialsExpired,
     ServiceError,
-    SettingsError,
     StorageError,
 )
 from svstorage.providers.azure import failures, keys, signing
 from svstorage.providers.azure.body import CountedBody
-from svstorage.providers.azure.failures import Target
-from svstorage.providers.endpoint import CA_BUNDLE
+from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -58,54 +41,9 @@ if TYPE_CHECKING:
 API_VERSION = "2023-11-03"
 """Encoded names in listings came with 2021-02-12, bearer tokens for copy sources 2020-10-02."""
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
-"""Seconds without a byte in either direction."""
-
 MAX_ANSWER_BODY = 64 * 1024 * 1024
 """A page of 5,000 blobs with names of 1,024 characters, and a list of 50,000 blocks, fit in."""
 _MAX_ERROR_BODY = 64 * 1024
-_SEND_BLOCK = 256 * 1024
-_KEPT_CONNECTIONS = 256
-
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 4))
-        if hasattr(socket, name)
-    ),
-]
-
-
-class _Connection(HTTPConnection):
-    """urllib3 sends under the timeout of connecting; a slow upload is given the longer one."""
-
-    def connect(self) -> None:
-        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
-        try:
-            super().connect()
-        finally:
-            self.timeout = progress
-        self.sock.settimeout(self.timeout)
-
-
-class _TlsConnection(HTTPSConnection):
-    def connect(self) -> None:
-        progress, self.timeout = self.timeout, CONNECT_TIMEOUT
-        try:
-            super().connect()
-        finally:
-            self.timeout = progress
-        self.sock.settimeout(self.timeout)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
 
 
 class _SignatureFilter(logging.Filter):
@@ -138,9 +76,7 @@ class Client:
         self.config = config
         self.credentials = credentials
         self._timeout = Timeout(connect=read_timeout, read=read_timeout)
-        self._lock = threading.Lock()
-        self._pool: HTTPConnectionPool | None = None
-        self._pid = os.getpid()
+        self._connections = Connections(config.ca_bundle, config.proxy)
         logging.getLogger("urllib3.connectionpool").addFilter(_FILTER)
 
     def path(self, bucket: str = "", key: str | None = None) -> str:
@@ -197,10 +133,7 @@ class Client:
                 raise failure  # renewed; only the caller can send the body again
 
     def close(self) -> None:
-        with self._lock:
-            if self._pool is not None and self._pid == os.getpid():
-                self._pool.close()
-            self._pool = None
+        self._connections.close()
 
     # One request
 
@@ -227,7 +160,7 @@ class Client:
         failure: StorageError
         try:
             # The target begins with /, so that urllib3 sends it as it is.
-            return self._connections().urlopen(
+            return self._connections.pool(self.config.endpoint).urlopen(
                 method,
                 f"{path}?{text}" if text else path,
                 body=body if size else None,  # type: ignore[arg-type]
@@ -242,7 +175,7 @@ class Client:
         except (HTTPError, OSError, ValueError) as error:
             if isinstance(body, CountedBody) and body.failure is not None:
                 raise body.failure from None
-            failure = self._unreachable(target, error)
+            failure = unreachable(target, self.config.endpoint, error)
         # Raised outside of the handler: urllib3's errors carry the URL, which may be signed.
         raise failure
 
@@ -284,7 +217,7 @@ class Client:
         try:
             body = response.read(limit + 1, decode_content=False)
         except (HTTPError, OSError) as error:
-            problem = f"the answer broke off ({reason(error)})"
+            problem = f"the answer broke off ({reason_of(error)})"
         if len(body) > limit:
             problem = f"the answer is larger than {limit} bytes"
         if problem:
@@ -292,74 +225,3 @@ class Client:
             raise ServiceError(f"{target}: {problem}")
         response.release_conn()
         return body
-
-    # Connections
-
-    def _connections(self) -> HTTPConnectionPool:
-        pool = self._pool
-        if pool is None or self._pid != os.getpid():  # sockets are not shared with the parent
-            with self._lock:
-                if self._pool is None or self._pid != os.getpid():
-                    self._pool, self._pid = self._new_pool(), os.getpid()
-                pool = self._pool
-        return pool
-
-    def _new_pool(self) -> HTTPConnectionPool:
-        endpoint = self.config.endpoint
-        options: dict[str, Any] = {
-            "maxsize": _KEPT_CONNECTIONS,
-            "block": False,
-            "socket_options": [*HTTPConnection.default_socket_options, *_KEEPALIVE],
-            "blocksize": _SEND_BLOCK,
-        }
-        if not endpoint.tls:
-            return _Pool(endpoint.host, endpoint.port, **options)
-        options["ssl_context"] = self._trust()
-        if self.config.proxy is None:
-            return _TlsPool(endpoint.host, endpoint.port, **options)
-        url = parse_url(self.config.proxy.reveal())
-        headers = make_headers(proxy_basic_auth=url.auth) if url.auth else None
-        manager = ProxyManager(url._replace(auth=None).url, proxy_headers=headers, **options)
-        manager.pool_classes_by_scheme = {"https": _TlsPool}
-        return manager.connection_from_host(endpoint.host, endpoint.port, "https")
-
-    def _trust(self) -> ssl.SSLContext:
-        bundle = self.config.ca_bundle
-        try:
-            return ssl.create_default_context(cafile=str(bundle) if bundle else None)
-        except OSError as error:
-            raise SettingsError(
-                f"its certificates cannot be read ({reason(error)})", variable=CA_BUNDLE
-            ) from None
-
-    def _unreachable(self, target: Target, error: Exception) -> StorageError:
-        where = f"{target} at {self.config.location}"
-        why = reason(error)
-        if isinstance(error, NameResolutionError):
-            return ConnectionFailed(f"{where}: there is no host of this name ({why})")
-        if isinstance(error, SSLError):
-            hint = "If the service speaks plain http, set STORAGE_USE_SSL=false"
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                hint = "The certificate of a private authority is named by STORAGE_CA_BUNDLE"
-            return ConnectionFailed(f"{where}: TLS failed ({why}). {hint}")
-        if isinstance(error, NewConnectionError | Urllib3Timeout):
-            return ConnectionFailed(f"{where}: {why}")
-        hint = ""
-        if isinstance(error, ProtocolError) and not self.config.endpoint.tls:
-            hint = ". If the service speaks TLS, set STORAGE_USE_SSL=true"
-        return ServiceError(f"{where}: the connection broke ({why}){hint}")
-
-
-def reason(error: Exception) -> str:
-    """The innermost cause in a few words; urllib3 wraps, and names objects by address."""
-    inner: BaseException = error
-    while isinstance(inner, HTTPError):
-        causes = (c for c in (inner.__cause__, *reversed(inner.args)) if c is not None)
-        cause = next((c for c in causes if isinstance(c, BaseException)), None)
-        if cause is None:
-            break
-        inner = cause
-    if isinstance(inner, OSError) and inner.strerror:
-        return shown(inner.strerror)
-    text = str(inner).rpartition(": ")[2] if isinstance(inner, HTTPError) else str(inner)
-    return shown(text) or type(inner).__name__

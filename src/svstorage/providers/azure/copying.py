@@ -15,8 +15,8 @@ from svstorage.errors import ObjectChanged, ServiceError
 from svstorage.model import Attributes, Entry, Stored
 from svstorage.providers.azure import keys, listing
 from svstorage.providers.azure.blocks import BlockUploads, block_id
-from svstorage.providers.azure.failures import Target
 from svstorage.providers.azure.objects import Objects, etag
+from svstorage.providers.target import Target
 
 MIB = 1024 * 1024
 MAX_SINGLE_COPY = 256 * MIB

@@ -29,6 +29,7 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
+from svstorage.providers.target import Target
 
 _BY_CODE: dict[str, type[StorageError]] = {
     "ContainerNotFound": BucketNotFound,
@@ -57,20 +58,6 @@ _LEASED = frozenset({"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "Leas
 _EXPIRED_WORDS = ("not valid in the specified time frame", "expired", "lifetime validation failed")
 _SKEW_SECONDS = 300.0
 """Shared Key requests older than 15 minutes are refused, SAS and tokens sooner."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request was about, for messages."""
-
-    operation: str
-    bucket: str = ""
-    key: str | None = None
-
-    def __str__(self) -> str:
-        if self.key is not None:
-            return f"{self.operation} {_printable(self.bucket)}/{_printable(self.key)}"
-        return f"{self.operation} {_printable(self.bucket)}" if self.bucket else self.operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +154,3 @@ def _clock_difference(headers: Mapping[str, str]) -> float:
         return time() - parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, TypeError, ValueError, IndexError):
         return 0.0
-
-
-def _printable(text: str) -> str:
-    """Text with everything unprintable escaped: no control character reaches a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from svstorage.credentials.azure_values import AccountKey, AzureCredentials, Bearer, Sas
-from svstorage.providers.azure.client import CONNECT_TIMEOUT, READ_TIMEOUT
+from svstorage.providers.connections import CONNECT_TIMEOUT, READ_TIMEOUT
 
 if TYPE_CHECKING:
     from svstorage.credentials.base import CredentialSource

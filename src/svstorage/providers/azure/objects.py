@@ -21,8 +21,8 @@ from svstorage.model import Attributes, Entry, ObjectInfo, PartLimits, Stored
 from svstorage.providers.azure import listing, metadata
 from svstorage.providers.azure.account import Account
 from svstorage.providers.azure.body import CountedBody
-from svstorage.providers.azure.failures import Target
 from svstorage.providers.azure.reader import AzureReader
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

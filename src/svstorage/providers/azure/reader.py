@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
     from svstorage.model import ObjectInfo
-    from svstorage.providers.azure.failures import Target
+    from svstorage.providers.target import Target
 
 
 class AzureReader:
@@ -29,7 +29,7 @@ class AzureReader:
         """Up to ``size`` bytes. Raises `ServiceError` where the body ends early."""
         from urllib3.exceptions import HTTPError
 
-        from svstorage.providers.azure.client import reason
+        from svstorage.providers.connections import reason_of
 
         response = self._response
         if response is None or size == 0:
@@ -41,7 +41,7 @@ class AzureReader:
                 self._left if size < 0 else min(size, self._left), decode_content=False
             )
         except (HTTPError, OSError) as error:
-            problem = reason(error)
+            problem = reason_of(error)
         if problem or not data:
             self.close()
             raise ServiceError(

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from svstorage.credentials.azure_values import AccountKey, Bearer
 from svstorage.errors import NotSupported, ServiceError
-from svstorage.providers.azure.failures import Target
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from svstorage.providers.azure.client import Client

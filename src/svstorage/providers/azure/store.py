@@ -25,8 +25,8 @@ from svstorage.model import (
 )
 from svstorage.providers.azure import keys, listing
 from svstorage.providers.azure.copying import Copying
-from svstorage.providers.azure.failures import Target
 from svstorage.providers.azure.objects import PART_LIMITS
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from svstorage.credentials.azure_values import AzureCredentials

@@ -16,9 +16,10 @@ from quopri import decodestring
 from typing import Any
 from urllib.parse import urlencode
 
+from svstorage.addresses import display
 from svstorage.errors import ObjectError, ServiceError
 from svstorage.model import Attributes, Checksum, Entry, ObjectInfo
-from svstorage.providers.s3.failures import Target, shown
+from svstorage.providers.target import Target
 
 _META = "x-amz-meta-"
 _CONTENT = {
@@ -53,7 +54,7 @@ def to_headers(target: Target, attributes: Attributes | None) -> dict[str, str]:
     for name, value in attributes.metadata.items():
         if not _TOKEN.match(name):
             raise ObjectError(
-                f"{target}: S3 cannot hold metadata of the name {shown(name)!r} (a header's name)"
+                f"{target}: S3 cannot hold metadata of the name {display(name)!r} (a header's name)"
             )
         headers[_META + name.lower()] = encoded_metadata(value)
     if attributes.tags:

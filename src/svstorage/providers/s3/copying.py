@@ -18,10 +18,10 @@ from svstorage.model import Attributes, Entry, Part, Stored
 from svstorage.providers.s3 import attributes as attrs
 from svstorage.providers.s3 import sigv4, xml
 from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.failures import Target
 from svstorage.providers.s3.limits import SINGLE_COPY, copy_part_size
 from svstorage.providers.s3.uploads import Uploads
 from svstorage.providers.s3.wire import Wire
+from svstorage.providers.target import Target
 
 log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from svstorage.errors import (
 from svstorage.model import Entry
 from svstorage.providers.s3 import listing
 from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.failures import Target
 from svstorage.providers.s3.service import Service
 from svstorage.providers.s3.wire import Wire
+from svstorage.providers.target import Target
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from svstorage.addresses import display
 from svstorage.errors import (
     AccessRefused,
     BucketNotFound,
@@ -28,9 +29,9 @@ from svstorage.errors import (
     Throttled,
 )
 from svstorage.providers.s3 import xml
+from svstorage.providers.target import Target
 
 _MAX_TEXT = 300
-_MAX_KEY = 1024
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
@@ -43,23 +44,6 @@ _KEY = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidObjectNa
 # Errors of a moment that come with a status of 4xx.
 _PASSING = frozenset({"RequestTimeout", "IncompleteBody", "OperationAborted",
                       "ConditionalRequestConflict", "InternalError"})  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request was about, for messages."""
-
-    operation: str
-    bucket: str = ""
-    key: str | None = None
-
-    def __str__(self) -> str:
-        if self.key is not None:
-            key = self.key
-            if len(key) > _MAX_KEY:  # no service holds it, and a message must stay readable
-                key = f"{key[:_MAX_KEY]}… ({len(key)} characters)"
-            return f"{self.operation} {shown(self.bucket)}/{shown(key)}"
-        return f"{self.operation} {shown(self.bucket)}" if self.bucket else self.operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +60,7 @@ class Refusal:
     def words(self) -> str:
         """Code and message as the service gave them, safe to print."""
         parts = [f"{self.status}", self.code, self.message]
-        return shown(" ".join(part for part in parts if part))
-
-
-def shown(text: str) -> str:
-    """Text with everything unprintable escaped: no control character reaches a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return display(" ".join(part for part in parts if part))
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
@@ -128,7 +105,7 @@ def error(target: Target, refusal: Refusal) -> StorageError:
     if 300 <= status < 400:
         return _redirected(target, refusal)
     if refusal.region and code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraint"):
-        return AccessRefused(f"{text}. Set STORAGE_REGION={shown(refusal.region)}")
+        return AccessRefused(f"{text}. Set STORAGE_REGION={display(refusal.region)}")
     return _by_status(target, refusal, text)
 
 
@@ -154,9 +131,9 @@ def _by_status(target: Target, refusal: Refusal, text: str) -> StorageError:
 
 def _redirected(target: Target, refusal: Refusal) -> StorageError:
     """Redirects are never followed: another host gets neither credentials nor data."""
-    where = shown(refusal.headers.get("location", "another address").split("?")[0])
+    where = display(refusal.headers.get("location", "another address").split("?")[0])
     hint = (
-        f"Set STORAGE_REGION={shown(refusal.region)}"
+        f"Set STORAGE_REGION={display(refusal.region)}"
         if refusal.region
         else ("Set STORAGE_ENDPOINT to the service itself")
     )

@@ -12,11 +12,12 @@ from typing import TypeVar
 from urllib.parse import unquote, unquote_to_bytes
 from xml.etree.ElementTree import Element
 
+from svstorage.addresses import display
 from svstorage.errors import ListingError
 from svstorage.model import CommonPrefix, Entry, Problem
 from svstorage.providers.s3 import xml
 from svstorage.providers.s3.attributes import etag_checksum, unquoted
-from svstorage.providers.s3.failures import Target, shown
+from svstorage.providers.target import Target
 
 PAGE = 1000
 
@@ -127,7 +128,7 @@ def _entry(
     try:
         return Entry(decode(key), int(size), nanoseconds(modified), etag, etag_checksum(etag))
     except UnicodeDecodeError:
-        return Problem(shown(key), "its key is not UTF-8")
+        return Problem(display(key), "its key is not UTF-8")
 
 
 def _prefix(
@@ -139,7 +140,7 @@ def _prefix(
     try:
         return CommonPrefix(decode(prefix))
     except UnicodeDecodeError:
-        return Problem(shown(prefix), "its name is not UTF-8")
+        return Problem(display(prefix), "its name is not UTF-8")
 
 
 def _next_token(target: Target, root: Element) -> str | None:
@@ -163,7 +164,7 @@ def _root(target: Target, body: bytes, name: str) -> Element:
     if problem:
         raise ListingError(f"{target}: {problem}")
     if xml.local(root) != name:
-        raise ListingError(f"{target}: the answer is {shown(xml.local(root))}, not {name}")
+        raise ListingError(f"{target}: the answer is {display(xml.local(root))}, not {name}")
     return root
 
 

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from svstorage.credentials.base import AwsCredentials, CredentialSource, StaticCredentials
+from svstorage.providers.connections import CONNECT_TIMEOUT, READ_TIMEOUT
 from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.connections import CONNECT_TIMEOUT, READ_TIMEOUT
 
 # Variables that change requests and cannot be overridden by a value of our own.
 _MEDDLING = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from svstorage.addresses import display
 from svstorage.errors import (
     AccessRefused,
     BucketNotFound,
@@ -25,10 +26,10 @@ from svstorage.providers.s3 import attributes as attrs
 from svstorage.providers.s3 import failures, xml
 from svstorage.providers.s3.body import SizedBody
 from svstorage.providers.s3.exact import ExactKeys
-from svstorage.providers.s3.failures import Target, shown
 from svstorage.providers.s3.limits import MAX_DELETE
 from svstorage.providers.s3.reader import S3Reader, opened
 from svstorage.providers.s3.wire import RequestBody
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -112,7 +113,7 @@ class Objects(ExactKeys):
         answer, body = self.wire.call(target, "GET", headers=headers)
         etag = attrs.unquoted(answer.get("etag"))
         if entry.etag is not None and etag != entry.etag:  # some pay no heed to If-Match
-            raise ObjectChanged(f"{target}: it is another version now (ETag {shown(str(etag))})")
+            raise ObjectChanged(f"{target}: it is another version now (ETag {display(str(etag))})")
         told = attrs.confirmed_checksum(bucket, etag, answer)
         return body, ObjectInfo(replace(entry, checksum=told), attrs.from_headers(answer))
 

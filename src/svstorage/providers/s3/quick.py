@@ -12,11 +12,11 @@ import threading
 from collections.abc import Mapping
 
 from svstorage.errors import ConnectionFailed, ServiceError, StorageError
+from svstorage.providers.connections import CONNECT_TIMEOUT, reason_of
 from svstorage.providers.endpoint import Endpoint
 from svstorage.providers.http1 import Answer, NotConnected, Pool, request_head
 from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.connections import CONNECT_TIMEOUT, reason_of
-from svstorage.providers.s3.failures import Target
+from svstorage.providers.target import Target
 
 
 class QuickCalls:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
 
+from svstorage.addresses import display
 from svstorage.errors import ObjectChanged, ServiceError
 from svstorage.model import ObjectInfo
 from svstorage.providers.s3 import attributes
-from svstorage.providers.s3.failures import Target, shown
+from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
     from svstorage.providers.s3.wire import Response
@@ -93,7 +94,7 @@ def opened(
         # Some services pay no heed to If-Match.
         if if_match is not None and info.entry.etag != if_match:
             raise ObjectChanged(
-                f"{target}: it is another version now (ETag {shown(str(info.entry.etag))})"
+                f"{target}: it is another version now (ETag {display(str(info.entry.etag))})"
             )
     except BaseException:
         response.close()
@@ -113,12 +114,12 @@ def _checked_range(
         raise ServiceError(f"{target}: status {response.status} in answer to a GET of a range")
     match = _CONTENT_RANGE.match(told)
     if match is None:
-        raise ServiceError(f"{target}: Content-Range {shown(told)!r} cannot be read")
+        raise ServiceError(f"{target}: Content-Range {display(told)!r} cannot be read")
     first, last, total = (int(group) for group in match.groups())
     end = total if wanted is None else start + wanted
     if (first, last + 1, size) != (start, end, end - start):
         raise ServiceError(
-            f"{target}: {shown(told)!r} and {size} bytes in answer to a GET of bytes "
+            f"{target}: {display(told)!r} and {size} bytes in answer to a GET of bytes "
             f"{start} to {end}"
         )
     return total

@@ -6,13 +6,14 @@ import re
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
+from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import BucketNotFound, KeyNotSupported, ServiceError, StorageError
 from svstorage.providers.s3 import failures, xml
 from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.failures import Target, shown
 from svstorage.providers.s3.limits import MAX_KEY_BYTES
 from svstorage.providers.s3.wire import Wire
+from svstorage.providers.target import Target
 
 # Wider than today's rules ("General purpose bucket naming rules"): old buckets have capitals
 # and underscores. What is no such name would reach another path of the service.
@@ -63,7 +64,7 @@ class Service:
             raise late_error(target, refusal)
         stem = name.removesuffix("Result")  # rclone says it shorter, moto in another word
         if xml.local(root) not in (name, stem, f"{stem}Response"):
-            raise ServiceError(f"{target}: the answer is {shown(xml.local(root))}, not {name}")
+            raise ServiceError(f"{target}: the answer is {display(xml.local(root))}, not {name}")
         return root
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
+from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import AccessRefused, ObjectExists, ObjectNotFound, StorageError, UsageError
 from svstorage.model import (
@@ -28,10 +29,10 @@ from svstorage.model import (
 from svstorage.providers.s3 import listing, native, sigv4, xml
 from svstorage.providers.s3.config import S3Config
 from svstorage.providers.s3.copying import Copying
-from svstorage.providers.s3.failures import Target, shown
 from svstorage.providers.s3.limits import LIMITS, SINGLE_COPY
 from svstorage.providers.s3.service import BUCKET_NAME, encodable
 from svstorage.providers.s3.wire import Wire
+from svstorage.providers.target import Target
 
 # Written out here because ``list`` is a method below.
 _Query = list[tuple[str, str]]
@@ -136,7 +137,7 @@ class S3Store(Copying):
 
     def create_bucket(self, bucket: str) -> None:
         if not BUCKET_NAME.match(bucket):
-            raise UsageError(f"{shown(bucket)!r} cannot be the name of a bucket")
+            raise UsageError(f"{display(bucket)!r} cannot be the name of a bucket")
         target = Target("CreateBucket", bucket)
         if self.bucket_exists(bucket):  # some services answer 200 to a second creation
             raise ObjectExists(f"{target}: the bucket is there already")

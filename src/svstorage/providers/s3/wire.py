@@ -16,15 +16,17 @@ from typing import Literal, cast
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import CredentialsExpired, ServiceError, StorageError
+from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
 from svstorage.providers.http1 import Answer
 from svstorage.providers.s3 import failures, sigv4
 from svstorage.providers.s3.body import SizedBody
 from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.connections import READ_TIMEOUT, Connections, reason_of, unreachable
-from svstorage.providers.s3.failures import Refusal, Target, shown
+from svstorage.providers.s3.failures import Refusal
 from svstorage.providers.s3.quick import QuickCalls
+from svstorage.providers.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class Wire:
         self._timeout = urllib3.Timeout(connect=read_timeout, read=read_timeout)
         self._clock_offset = 0.0
         self._regions: dict[str, str] = {}
-        self._connections = Connections(config)
+        self._connections = Connections(config.ca_bundle, config.proxy)
         self._quick = QuickCalls(config, read_timeout=read_timeout)
 
     @property
@@ -216,7 +218,7 @@ class Wire:
         except (HTTPError, OSError, ValueError) as error:
             if isinstance(body, SizedBody) and body.failure is not None:
                 raise body.failure from None
-            failure = unreachable(target, self.config.location, error)
+            failure = unreachable(target, end, error)
         raise failure
 
     def _payload_hash(self, body: RequestBody, sign_body: bool) -> str:
@@ -286,7 +288,7 @@ class Wire:
             and "region" not in tried
         ):
             tried.add("region")
-            log.info("bucket %s is in region %s", target.bucket, shown(elsewhere or ""))
+            log.info("bucket %s is in region %s", target.bucket, display(elsewhere or ""))
             self._regions[target.bucket] = _checked_region(target, elsewhere or "")
             return True
         return False

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -15,15 +16,17 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ProxyError,
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
-from svstorage.errors import ConnectionFailed, ServiceError, StorageError
-from svstorage.providers.endpoint import Endpoint
-from svstorage.providers.s3.config import S3Config
-from svstorage.providers.s3.failures import Target, shown
+from svstorage.addresses import display
+from svstorage.errors import ConnectionFailed, ServiceError, SettingsError, StorageError
+from svstorage.providers.endpoint import CA_BUNDLE, Endpoint
+from svstorage.providers.target import Target
+from svstorage.settings import Secret
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
@@ -40,7 +43,7 @@ _KEEPALIVE = [
 
 
 class _Connection(HTTPConnection):
-    """urllib3 uses the connect timeout for sending too; ours differ by a factor of six."""
+    """urllib3 sends under the timeout of connecting; a slow upload is given the longer one."""
 
     def connect(self) -> None:
         progress, self.timeout = self.timeout, CONNECT_TIMEOUT
@@ -72,8 +75,10 @@ class _TlsPool(HTTPSConnectionPool):
 class Connections:
     """The pools of one service, one for each host. Safe for threads and after a fork."""
 
-    def __init__(self, config: S3Config) -> None:
-        self.config = config
+    def __init__(self, ca_bundle: Path | None, proxy: Secret | None) -> None:
+        """``proxy`` is the URL of an HTTP proxy for TLS connections."""
+        self._ca_bundle = ca_bundle
+        self._proxy = proxy
         self._lock = threading.Lock()
         self._pid = -1
         self._manager: urllib3.PoolManager | None = None
@@ -86,14 +91,13 @@ class Connections:
         pool = self._pools.get(end.host)
         if pool is None:
             with self._lock:
-                manager = self._manager = self._manager or self._new_manager()
+                manager = self._manager = self._manager or self._new_manager(end.tls)
                 pool = self._pools.setdefault(
                     end.host, manager.connection_from_host(end.host, end.port, end.scheme)
                 )
         return pool
 
-    def _new_manager(self) -> urllib3.PoolManager:
-        config = self.config
+    def _new_manager(self, tls: bool) -> urllib3.PoolManager:
         options: dict[str, Any] = {
             "num_pools": 10_000,  # a pool is only a few bytes; an evicted one would be closed
             "maxsize": 256,
@@ -101,13 +105,11 @@ class Connections:
             "socket_options": [*HTTPConnection.default_socket_options, *_KEEPALIVE],
             "blocksize": 256 * 1024,
         }
-        if config.endpoint.tls:
-            options["ssl_context"] = ssl.create_default_context(
-                cafile=str(config.ca_bundle) if config.ca_bundle else None
-            )
+        if tls:
+            options["ssl_context"] = self._trust()
         manager: urllib3.PoolManager
-        if config.proxy is not None:
-            url = urllib3.util.parse_url(config.proxy.reveal())
+        if tls and self._proxy is not None:
+            url = urllib3.util.parse_url(self._proxy.reveal())
             headers = urllib3.make_headers(proxy_basic_auth=url.auth) if url.auth else None
             plain = url._replace(auth=None).url
             manager = urllib3.ProxyManager(plain, proxy_headers=headers, **options)
@@ -115,6 +117,16 @@ class Connections:
             manager = urllib3.PoolManager(**options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
+
+    def _trust(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(
+                cafile=str(self._ca_bundle) if self._ca_bundle else None
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"its certificates cannot be read ({reason_of(error)})", variable=CA_BUNDLE
+            ) from None
 
     def close(self) -> None:
         with self._lock:
@@ -124,20 +136,23 @@ class Connections:
             self._pools = {}
 
 
-def unreachable(target: Target, location: str, error: Exception) -> StorageError:
-    """The error to raise where no answer came from ``location``."""
-    where = f"{target} at {location}"
+def unreachable(target: Target, end: Endpoint, error: Exception) -> StorageError:
+    """The error to raise where no answer came from ``end``."""
+    where = f"{target} at {end.url}"
     reason = reason_of(error)
     if isinstance(error, NameResolutionError):
         return ConnectionFailed(f"{where}: there is no host of this name ({reason})")
     if isinstance(error, SSLError):
         hint = "If the service speaks plain http, set STORAGE_USE_SSL=false"
-        if "CERTIFICATE_VERIFY_FAILED" in reason:
-            hint = "A private authority's certificate is named by STORAGE_CA_BUNDLE"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            hint = "The certificate of a private authority is named by STORAGE_CA_BUNDLE"
         return ConnectionFailed(f"{where}: TLS failed ({reason}). {hint}")
     if isinstance(error, ProxyError | NewConnectionError | Urllib3Timeout):
         return ConnectionFailed(f"{where}: {reason}")
-    return ServiceError(f"{where}: the connection broke ({reason})")
+    hint = ""
+    if isinstance(error, ProtocolError) and not end.tls:
+        hint = ". If the service speaks TLS, set STORAGE_USE_SSL=true"
+    return ServiceError(f"{where}: the connection broke ({reason}){hint}")
 
 
 def reason_of(error: Exception) -> str:
@@ -150,6 +165,6 @@ def reason_of(error: Exception) -> str:
             break
         inner = cause
     if isinstance(inner, OSError) and inner.strerror:
-        return shown(inner.strerror)
+        return display(inner.strerror)
     text = str(inner).rpartition(": ")[2] if isinstance(inner, HTTPError) else str(inner)
-    return shown(text[:300]) or type(inner).__name__
+    return display(text[:300]) or type(inner).__name__
