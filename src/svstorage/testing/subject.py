@@ -27,7 +27,9 @@ class Subject:
     store fetches: the paging test stores a few more. ``part`` is the size in bytes of the parts
     that are uploaded, the store's smallest part unless given. ``absent_bucket`` is a valid name
     of a bucket that is not there. ``reconnect`` opens a second store over the same service, as
-    a later process would; ``store`` itself is used again where it is missing.
+    a later process would; ``store`` itself is used again where it is missing. ``grain`` is how
+    many seconds must lie between two versions of one size for the store to tell them apart, and
+    how exact the times are that it sets: 0 but for protocols that know no finer times.
     """
 
     store: ObjectStore
@@ -37,6 +39,7 @@ class Subject:
     part: int | None = None
     absent_bucket: str = "svstorage-contract-absent"
     reconnect: Callable[[], ObjectStore] | None = field(default=None)
+    grain: float = 0.0
 
     def put(
         self, key: str, data: bytes = b"x", attributes: Attributes | None = None, **more: object
