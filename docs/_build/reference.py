@@ -7,12 +7,14 @@ fall behind the code.
 from __future__ import annotations
 
 import html
-import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+
+import capabilities
+import messages
 
 _MARK = re.compile(r"^<!-- svstorage: ([a-z-]+) -->$", re.MULTILINE)
 
@@ -68,18 +70,6 @@ def _command(command: click.Command, context: click.Context, level: int) -> Iter
                 yield from _command(child, below, level + 1 if level > 2 else 2)
 
 
-def errors() -> Iterator[str]:
-    """Every class of error, its exit code and what it says."""
-    from svstorage import errors as module
-
-    yield "| error | exit code | meaning |"
-    yield "|---|---|---|"
-    for name, kind in vars(module).items():
-        if inspect.isclass(kind) and issubclass(kind, module.StorageError):
-            first = (inspect.getdoc(kind) or "").split("\n\n")[0]
-            yield f"| `{name}` | {kind.exit_code} | {_cell(first)} |"
-
-
 def installed() -> Iterator[str]:
     """Providers, resolvers, strategies and engines that come with the package."""
     from svstorage.plugins import plugins
@@ -104,6 +94,8 @@ def _cell(text: str) -> str:
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "commands": commands,
-    "errors": errors,
+    "errors": messages.table,
+    "error-examples": messages.examples,
     "installed": installed,
+    "capabilities": capabilities.table,
 }
