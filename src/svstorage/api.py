@@ -227,7 +227,7 @@ class _Session:
         """A destination bucket that is missing is told before anything is read."""
         if not place.is_local_path and not place.bucket_exists():
             raise BucketNotFound(
-                f"{place.text}: the bucket {place.bucket!r} does not exist. "
+                f"{place.text}: there is no such bucket. "
                 f"Make it with: svstorage mb {place.base.rstrip('/')}"
             )
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from svstorage.cli import logs
 from svstorage.cli.failure import message_of
 from svstorage.cli.state import State
-from svstorage.errors import ObjectError
+from svstorage.errors import BucketNotFound, ObjectError, ObjectNotFound
+
+# The same words whatever the storage; what the service said itself is in the log.
+_NOT_THERE: dict[type[ObjectError], str] = {
+    ObjectNotFound: "there is no such object",
+    BucketNotFound: "there is no such bucket",
+}
 
 
 class Each:
@@ -26,5 +33,7 @@ class Each:
         except ObjectError as error:
             self.exit_code = 1
             text = message_of(error)
-            text = text if address in text else f"{address}: {text}"
+            if address not in text and "there is no such" not in text:
+                logs.log.debug("%s: %s", address, text)
+                text = f"{address}: {_NOT_THERE.get(type(error), text)}"
             self.out.failure(text, kind=type(error).__name__, address=address, exit_code=1)

@@ -41,7 +41,7 @@ class Lister:
             found = True
             yield item
         if not found and target.key and not self.exit_code:
-            raise ObjectNotFound(f"{target.address()}: no such object or folder")
+            raise ObjectNotFound(f"{target.address()}: there is no such object or folder")
 
     def entries(self, target: Target) -> Iterator[Entry]:
         """The object itself and all objects below it; the whole bucket without a key."""

@@ -38,6 +38,7 @@ class State:
     _storage: Storage | None = None
     _opener: Opener | None = None
     _opened: list[Storage] = field(default_factory=list)
+    _warned: set[str] = field(default_factory=set)
 
     def apply(self) -> None:
         """Bring output and logging in step with the options; called whenever one is read."""
@@ -85,7 +86,9 @@ class State:
         settings = Settings.load(env_file=env_file, environ={} if file_only else None)
         logs.hide(settings)
         for warning in settings.warnings:
-            logs.log.warning("%s", warning)
+            if warning not in self._warned:  # settings are read again by each step of a check
+                self._warned.add(warning)
+                logs.log.warning("%s", warning)
         return settings
 
     def connect(

@@ -93,7 +93,10 @@ class Rate(_Parsed):
     name = "rate"
 
     def parse(self, text: str) -> float:
-        rate = parse_size(text.strip().removesuffix("/s"))
+        try:
+            rate = parse_size(text.strip().removesuffix("/s"))
+        except ValueError:
+            raise ValueError("not a rate: write the bytes a second as 500K, 10M or 1G") from None
         if rate <= 0:
             raise ValueError("a rate must be above zero")
         return float(rate)

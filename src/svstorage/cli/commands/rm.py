@@ -64,7 +64,9 @@ def command(
                 continue
             keys = _keys(lister, target, recursive)
             if not deleter.delete(target, keys) and not force:
-                deleter.failed(target, target.key, "no such object or folder", "ObjectNotFound")
+                deleter.failed(
+                    target, target.key, "there is no such object or folder", "ObjectNotFound"
+                )
     deleter.tell()
     return max(deleter.exit_code, lister.exit_code)
 
