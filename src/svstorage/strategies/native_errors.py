@@ -27,7 +27,12 @@ from svstorage.errors import (
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_EXPIRED = {
+    "ExpiredAuthenticationToken",  # Azure
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+}
 
 
 @contextmanager
