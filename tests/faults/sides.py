@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +18,7 @@ Tree = dict[str, bytes]
 """Key to content."""
 
 KIB = 1024
+TEMPORARY = re.compile(r"\.svstorage-(tmp|part|list)-[0-9a-f]{16}~")
 
 
 def sample(seed: int, *, small: int = 12, big: bool = True) -> Tree:
@@ -85,7 +87,7 @@ class LocalSide(Side):
         for folder, _, names in os.walk(self.root):
             for name in names:
                 path = os.path.join(folder, name)
-                if name.startswith(".svstorage-") and name.endswith("~"):
+                if TEMPORARY.fullmatch(name):
                     continue
                 if os.path.islink(path) or not os.path.isfile(path):
                     continue
@@ -106,7 +108,7 @@ class LocalSide(Side):
             os.path.join(folder, name)
             for folder, _, names in os.walk(self.root)
             for name in names
-            if name.startswith(".svstorage-")
+            if TEMPORARY.fullmatch(name)
         )
 
     def env_file(self, endpoint: str | None = None) -> Path | None:

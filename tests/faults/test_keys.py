@@ -20,7 +20,17 @@ ESCAPES = [
     "../esc", "../../esc", "x/../../esc", "..", "p/..", ".", "./x", "a/./b", "/etc/x", "/abs",
     "a//b", "lead//", "\x00nul", "a\x00b",
 ]  # fmt: skip
-HARMLESS = ["C:\\x", "a\\..\\b", "\\\\host\\share", "~root", "$HOME", "-rf", "*[x]?", "%2e%2e/x"]
+HARMLESS = [
+    "line\nend",
+    "C:\\x",
+    "a\\..\\b",
+    "\\\\host\\share",
+    "~root",
+    "$HOME",
+    "-rf",
+    "*[x]?",
+    "%2e%2e/x",
+]
 
 
 @pytest.fixture
