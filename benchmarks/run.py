@@ -243,9 +243,12 @@ def _measure(options: argparse.Namespace, wanted: list[str]) -> dict[str, object
         tempfile.TemporaryDirectory(prefix="bench-") as disk,
         Bench(Path(work), Path(disk), options.rounds, quick=options.quick) as bench,
     ):
-        for scenario in SCENARIOS:
-            if scenario.name in wanted:
-                bench.scenario(scenario)
+        try:
+            for scenario in SCENARIOS:
+                if scenario.name in wanted:
+                    bench.scenario(scenario)
+        except KeyboardInterrupt:
+            bench.notes.append("interrupted: what follows was not measured")
         return {
             "machine": machine.describe(Path(work), Path(disk)),
             "quick": options.quick,
