@@ -7,23 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from svstorage_sftp import SftpProvider
-from svstorage_sftp.store import SftpStore
-from svstorage.settings import Settings
 from svstorage.credentials.resolve import find_credentials
 from svstorage.plugins import plugins
+from svstorage.settings import Settings
+from svstorage_sftp import SftpProvider
+from svstorage_sftp.store import SftpStore
 from tests.servers.ssh import SshServer
 
-
-@pytest.fixture
-def root(sshd: SshServer, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A fresh folder on the server."""
-    folder = tmp_path / "remote"
-    folder.mkdir()
-    return folder
+Connect = Callable[..., SftpStore]
 
 
-@pytest.fixture
+def open_store(env: dict[str, str]) -> SftpStore:
+    """A store as the settings select it, the resolvers asked as for any command."""
+    settings = Settings.load(overrides=env, environ={})
+    provider = SftpProvider()
+    config = provider.parse_config(settings)
+    credentials, _ = find_credentials("sftp", config, settings, plugins().registry)
+    return provider.connect(config, credentials)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh folder on the server's disk."""
+    return tmp_path_factory.mktemp("remote")
+
+
+@pytest.fixture(scope="module")
 def env(sshd: SshServer, root: Path) -> dict[str, str]:
     """All that a user sets."""
     return {
@@ -36,19 +45,21 @@ def env(sshd: SshServer, root: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def connect(env: dict[str, str]) -> Iterator[Callable[..., SftpStore]]:
-    """Opens stores, with other settings where given, and closes them at the end."""
+@pytest.fixture(scope="module")
+def connect(env: dict[str, str]) -> Iterator[Connect]:
+    """Opens stores, with other settings where given; all are closed at the end."""
     opened: list[SftpStore] = []
 
-    def open_store(**changes: str) -> SftpStore:
-        settings = Settings.load(overrides={**env, **changes}, environ={})
-        provider = SftpProvider()
-        config = provider.parse_config(settings)
-        credentials, _ = find_credentials("sftp", config, settings, plugins().registry)
-        opened.append(provider.connect(config, credentials))
+    def one(**changes: str) -> SftpStore:
+        opened.append(open_store({**env, **changes}))
         return opened[-1]
 
-    yield open_store
+    yield one
     for store in opened:
         store.close()
+
+
+@pytest.fixture(scope="module")
+def store(connect: Connect) -> SftpStore:
+    """One connection for all tests of a module."""
+    return connect()

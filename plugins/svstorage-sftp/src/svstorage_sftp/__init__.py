@@ -6,17 +6,15 @@ every start of svstorage, so that it imports nothing heavy; asyncssh comes with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from svstorage import hookimpl
 from svstorage.providers import BaseProvider
 from svstorage.settings import Settings, Variable
 
 if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
     from svstorage.credentials.base import CredentialSource
     from svstorage.plugins import Registry
-
     from svstorage_sftp.config import SftpConfig
     from svstorage_sftp.credentials import SftpCredentials
     from svstorage_sftp.store import SftpStore
@@ -65,12 +63,6 @@ class SftpProvider(BaseProvider):
         from svstorage_sftp.store import SftpStore
 
         return SftpStore(config, credentials)
-
-    def filesystem(
-        self, config: SftpConfig, credentials: CredentialSource[Any] | None
-    ) -> AbstractFileSystem:
-        """Not given: ``sv://`` serves the store itself through fsspec."""
-        return super().filesystem(config, credentials)
 
 
 @hookimpl

@@ -9,14 +9,15 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
-from svstorage.errors import ChecksumMismatch, ObjectChanged, ObjectError, StorageError
 
+from svstorage.errors import ChecksumMismatch, ObjectChanged, ObjectError, StorageError
 from svstorage_sftp.reader import AHEAD, BLOCK
 from svstorage_sftp.session import Session
 
 if TYPE_CHECKING:
-    from svstorage.providers.base import Body
     from typing_extensions import Buffer
+
+    from svstorage.providers.base import Body
 
 
 def send(

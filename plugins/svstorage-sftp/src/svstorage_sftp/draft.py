@@ -9,9 +9,9 @@ import contextlib
 import stat
 
 import asyncssh
+
 from svstorage.errors import NotSupported, ObjectError, ObjectExists, ServiceError
 from svstorage.model import Stored
-
 from svstorage_sftp.entries import SECOND, kind, modified_ns, version
 from svstorage_sftp.failures import MISSING
 from svstorage_sftp.keys import draft_name, shown
@@ -47,7 +47,7 @@ class Draft:
         client = self._client
         for attempt in range(_TRIES):
             try:
-                await places.straight(client, self._folder, self._key)
+                await places.straight(client, self._base, self._folder, self._key)
                 path = self._folder + b"/" + draft_name()
                 self._file = await client.open(path, _CREATE, encoding=None)
                 self._path = path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 
 import asyncssh
+
 from svstorage.model import Entry
 
 SECOND = 1_000_000_000
@@ -16,6 +17,7 @@ def kind(attrs: asyncssh.SFTPAttrs) -> int:
 
 
 def modified_ns(attrs: asyncssh.SFTPAttrs) -> int | None:
+    """The modification time in nanoseconds, whole seconds in version 3 of the protocol."""
     if attrs.mtime is None:
         return None
     return int(attrs.mtime) * SECOND + (attrs.mtime_ns or 0)

@@ -7,6 +7,7 @@ Version 3 of the protocol, which OpenSSH speaks, says ``Failure`` for most of wh
 from __future__ import annotations
 
 import asyncssh
+
 from svstorage.errors import (
     AccessRefused,
     ConnectionFailed,
@@ -64,8 +65,10 @@ def connect_failure(error: Exception, where: str, user: str) -> StorageError:
     return ConnectionFailed(f"{where} cannot be reached: {said}")
 
 
-def key_failure(error: Exception) -> CredentialsError:
-    """Our error for a private key or an agent that cannot be used."""
+def key_failure(error: Exception, *, agent: bool) -> CredentialsError:
+    """Our error for a private key, or an agent, that cannot be used."""
+    if agent:
+        return CredentialsError(f"the ssh-agent cannot be used: {error}")
     return CredentialsError(
         f"the private key cannot be used: {error}. If it is encrypted, its passphrase goes to "
         "STORAGE_SFTP_PASSPHRASE"

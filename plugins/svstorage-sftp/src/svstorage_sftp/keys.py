@@ -25,6 +25,7 @@ def draft_name() -> bytes:
 
 
 def is_draft(name: bytes) -> bool:
+    """Whether this is the name of a file in the making, which is no object."""
     return _DRAFT.match(name) is not None
 
 
@@ -91,4 +92,5 @@ def bucket_bytes(bucket: str) -> bytes:
 
 
 def shown(key: str) -> str:
-    return ascii(key) if len(key) <= 300 else f"{ascii(key[:300])}… ({len(key)} characters)"
+    """The key as messages show it: printable, and not longer than a line or two."""
+    return ascii(key) if len(key) <= 300 else f"{key[:300]!a}… ({len(key)} characters)"

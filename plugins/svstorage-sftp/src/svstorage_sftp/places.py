@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncssh
+
 from svstorage.errors import (
     AccessRefused,
     BucketNotFound,
@@ -20,14 +21,11 @@ from svstorage.errors import (
     ObjectNotFound,
     StorageError,
 )
-
 from svstorage_sftp.config import ROOT, SftpConfig
 from svstorage_sftp.entries import kind
 from svstorage_sftp.failures import MISSING, failure
 from svstorage_sftp.keys import bucket_bytes, path_bytes, shown, text
 from svstorage_sftp.session import Session
-
-_TRIES = 20
 
 
 @contextmanager
@@ -42,6 +40,7 @@ def translated(doing: str, key: str) -> Iterator[None]:
 
 
 def file_and_folder(key: str) -> KeyNotSupported:
+    """The error for ``a`` and ``a/b`` as keys of one bucket."""
     return KeyNotSupported(
         f"{shown(key)}: this needs a file and a folder of one name, which no disk can hold"
     )
@@ -118,10 +117,14 @@ class Places:
         assert self._root is not None  # noqa: S101 - every path begins with `root`
         return self._root
 
-    async def straight(self, client: asyncssh.SFTPClient, folder: bytes, key: str) -> None:
-        """Raises `ObjectError` where a link stands on the way to a folder that will be changed."""
+    async def straight(
+        self, client: asyncssh.SFTPClient, base: bytes, folder: bytes, key: str
+    ) -> None:
+        """Raises `ObjectError` where a link stands on the way to a folder that will be changed,
+        `BucketNotFound` where the bucket itself is one."""
         real = await client.realpath(folder)
         if real != folder:
+            await self.require(client, base)
             raise ObjectError(
                 f"{shown(key)}: a symbolic link stands on the way to it ({text(folder)!r} is "
                 f"{text(real)!r}), and nothing is written or deleted through one"
@@ -149,7 +152,7 @@ class Places:
                         break  # somebody just removed the folder above: the caller tries again
                     raise
                 if stat.S_ISLNK(kind(found)):
-                    await self.straight(client, path, key)
+                    await self.straight(client, base, path, key)
                 raise file_and_folder(key) from error
         return made
 
@@ -173,5 +176,6 @@ async def look(client: asyncssh.SFTPClient, path: bytes) -> asyncssh.SFTPAttrs |
 
 
 async def is_folder(client: asyncssh.SFTPClient, path: bytes) -> bool:
+    """Whether there is a folder of this name; a link to one is none."""
     found = await look(client, path)
     return found is not None and stat.S_ISDIR(kind(found))

@@ -7,9 +7,9 @@ from collections import deque
 from concurrent.futures import Future
 
 import asyncssh
+
 from svstorage.errors import ObjectChanged
 from svstorage.model import ObjectInfo
-
 from svstorage_sftp.entries import version
 from svstorage_sftp.failures import failure
 from svstorage_sftp.session import Session

@@ -15,9 +15,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import asyncssh
+
 from svstorage.credentials.base import CredentialSource
 from svstorage.errors import ConnectionFailed
-
 from svstorage_sftp.config import KNOWN_HOSTS, SftpConfig
 from svstorage_sftp.credentials import SftpCredentials
 from svstorage_sftp.failures import connect_failure, key_failure
@@ -79,7 +79,7 @@ class Session:
         try:
             keys, agent = await _keys(offered)
         except (OSError, asyncssh.Error, asyncssh.KeyImportError, ValueError) as error:
-            raise key_failure(error) from None
+            raise key_failure(error, agent=offered.agent is not None) from None
         try:
             connection = await asyncssh.connect(
                 config.host,
@@ -150,7 +150,9 @@ def _known_hosts(config: SftpConfig) -> asyncssh.SSHKnownHosts:
         raise ConnectionFailed(f"the known hosts of {named} cannot be read: {error}") from None
 
 
-async def _keys(offered: SftpCredentials) -> tuple[list[Any] | None, asyncssh.SSHAgentClient | None]:
+async def _keys(
+    offered: SftpCredentials,
+) -> tuple[list[Any] | None, asyncssh.SSHAgentClient | None]:
     """The keys to offer, and the agent that has to sign with them.
 
     None, not an empty list, which asyncssh takes for "the default ones of this user".

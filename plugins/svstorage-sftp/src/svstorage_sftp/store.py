@@ -12,11 +12,13 @@ What a disk behind SFTP cannot do as an object store does, and how it shows:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import stat
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import asyncssh
+
 from svstorage.credentials.base import CredentialSource
 from svstorage.errors import (
     BucketNotFound,
@@ -38,7 +40,6 @@ from svstorage.model import (
     Problem,
     Stored,
 )
-
 from svstorage_sftp.config import SftpConfig
 from svstorage_sftp.content import send
 from svstorage_sftp.credentials import SftpCredentials
@@ -52,8 +53,9 @@ from svstorage_sftp.session import Session
 from svstorage_sftp.walk import Walk
 
 if TYPE_CHECKING:
-    from svstorage.providers.base import Body
     from typing_extensions import Buffer
+
+    from svstorage.providers.base import Body
 
 _DELETES_AT_ONCE = 32
 _COPY_CHUNK = 64 * 1024 * 1024
@@ -236,7 +238,14 @@ class SftpStore:
             raise
 
     async def _put_marker(
-        self, client: asyncssh.SFTPClient, base: bytes, path: bytes, key: str, size: int, *, new: bool
+        self,
+        client: asyncssh.SFTPClient,
+        base: bytes,
+        path: bytes,
+        key: str,
+        size: int,
+        *,
+        new: bool,
     ) -> Stored:
         if size:
             raise KeyNotSupported(
@@ -244,10 +253,8 @@ class SftpStore:
                 f"this object has {size} bytes"
             )
         parent = path.rpartition(b"/")[0]
-        try:
-            await self._places.straight(client, parent, key)
-        except MISSING:
-            pass
+        with contextlib.suppress(*MISSING):
+            await self._places.straight(client, base, parent, key)
         made = await self._places.make(client, base, path, key)
         if new and path not in made:
             raise ObjectExists(f"{shown(key)}: it is there already")
@@ -269,7 +276,7 @@ class SftpStore:
         folder = path.rpartition(b"/")[0]
         is_marker = key.endswith("/")
         try:
-            await self._places.straight(client, folder, key)
+            await self._places.straight(client, base, folder, key)
             await (client.rmdir(path) if is_marker else client.remove(path))
         except MISSING:
             await self._places.require(client, base)
@@ -324,9 +331,7 @@ class SftpStore:
             entry = reader.info.entry
             client = self._session.client()
             if not client.supports_remote_copy or not entry.size or key.endswith("/"):
-                return self.put(
-                    bucket, key, reader, size=entry.size, modified_ns=entry.modified_ns
-                )
+                return self.put(bucket, key, reader, size=entry.size, modified_ns=entry.modified_ns)
             base = self._places.bucket(bucket)
             draft = Draft(client, base, self._places.key(base, key), key)
             try:

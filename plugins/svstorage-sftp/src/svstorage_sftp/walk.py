@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import asyncssh
-from svstorage.model import CommonPrefix, Entry, Problem
 
+from svstorage.model import CommonPrefix, Entry, Problem
 from svstorage_sftp.entries import entry_of, kind
 from svstorage_sftp.failures import LOST, MISSING, failure
 from svstorage_sftp.keys import is_draft, text
@@ -58,7 +58,7 @@ class Walk:
         stack = [(*start, self._scan(*start))]
         yield from self._marker(*stack[0], prefix, after)
         while stack:
-            key, path, names = stack[-1]
+            key, _, names = stack[-1]
             name = next(names, None)
             if name is None:
                 stack.pop()
