@@ -84,15 +84,20 @@ def carried(
         content_type = guessed_type(info.entry.key)
     if destination.sets_modified:
         metadata.pop(MTIME, None)
-        if content_type == guessed_type(info.entry.key) or content_type in GENERIC_TYPES:
+        told_by_name = content_type is not None and content_type == guessed_type(info.entry.key)
+        if told_by_name or content_type in GENERIC_TYPES:
             content_type = None
     elif modified_ns is not None:
         metadata[MTIME] = format_mtime(modified_ns)
-    attributes = replace(
-        attributes,
-        content_type=content_type,
-        metadata=metadata,
-        tags=attributes.tags if tags and destination.holds_tags else None,
+    # Written out: `dataclasses.replace` takes longer than all the rest here.
+    attributes = Attributes(
+        content_type,
+        attributes.content_encoding,
+        attributes.content_language,
+        attributes.content_disposition,
+        attributes.cache_control,
+        metadata,
+        attributes.tags if tags and destination.holds_tags else None,
     )
     if not destination.holds_metadata:
         attributes = Attributes()

@@ -115,7 +115,8 @@ class Objects(ExactKeys):
         if entry.etag is not None and etag != entry.etag:  # some pay no heed to If-Match
             raise ObjectChanged(f"{target}: it is another version now (ETag {display(str(etag))})")
         told = attrs.confirmed_checksum(bucket, etag, answer)
-        return body, ObjectInfo(replace(entry, checksum=told), attrs.from_headers(answer))
+        read = Entry(entry.key, entry.size, entry.modified_ns, etag, told)
+        return body, ObjectInfo(read, attrs.from_headers(answer))
 
     def put(
         self,
