@@ -24,10 +24,12 @@ from svstorage.transfer.files_plan import FilesPlanner
 from svstorage.transfer.filters import build_filter
 from svstorage.transfer.legs import Leg, Tree, copy_legs, source_end, sync_pair
 from svstorage.transfer.options import OnExists, TransferOptions
+from svstorage.transfer.reopening import referrer
 from svstorage.transfer.report import Counters, Progress, Report, Result
 from svstorage.transfer.reporter import ReportFile
 from svstorage.transfer.run import Hooks, Run
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.tree_task import Shape
 
 Address = str | os.PathLike[str]
 OnProgress = Callable[[Progress], None]
@@ -197,7 +199,12 @@ class _Session:
             link_policy=options.links,
             registry=self.registry,
         )
-        self._hooks = Hooks(on_progress, on_result, stop or StopToken())
+        self._hooks = Hooks(
+            on_progress,
+            on_result,
+            stop or StopToken(),
+            references=referrer(self.source, self.destination),
+        )
 
     def __enter__(self) -> _Session:
         if self.options.report is not None:
@@ -250,7 +257,7 @@ class _Session:
         self, operation: str, pair: Pair, *, on_exists: OnExists, keep_journal: bool
     ) -> Report:
         run = self._run(operation, pair, on_exists, keep_journal=keep_journal)
-        return run.execute(lambda run, deletions: run.tree_planner(deletions))
+        return run.execute(lambda run, deletions: run.tree_planner(deletions), shape=Shape())
 
     def check_tree(self, pair: Pair, *, extra_differs: bool = True) -> Report:
         options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
@@ -298,6 +305,7 @@ class _Session:
                 stop=run.stop,
             ),
             Checker(run.stop, read_back=options.read_back),
+            Shape(check=True, extra_differs=extra_differs) if planner is CheckPlanner else None,
         )
 
     def migrate_bucket(self, source: Storage, destination: Storage, name: str) -> list[Report]:

@@ -7,12 +7,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from svstorage.addresses import display
 from svstorage.transfer.carry import SERVICE_WIDE, Outcome, describe
 from svstorage.transfer.journal import Journal
 from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.reporter import ReportFile
+
+if TYPE_CHECKING:
+    from svstorage.transfer.tree_task import SpanReport
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +112,31 @@ class Ledger:
             if self.journal is not None and outcome.stored is not None:
                 self.journal.done(result.key, outcome.source, outcome.stored)
         self.publish(result)
+
+    def enter_span(self, report: SpanReport) -> None:
+        """Enter how a range went that another process has carried."""
+        counters, planned, theirs = self.counters, self.planned, report.counters
+        for name in ("copied", "skipped", "failed", "bytes_copied", "bytes_skipped", "retries"):
+            setattr(counters, name, getattr(counters, name) + getattr(theirs, name))
+        planned.excluded += theirs.excluded
+        # What was there when the range was cut stood for what its worker found.
+        listed, size = theirs.listed, theirs.bytes_listed
+        if not report.complete:
+            listed, size = max(listed, report.span.objects), max(size, report.span.size)
+        planned.listed += listed - report.span.objects
+        planned.bytes_listed += size - report.span.size
+        for strategy, count in report.strategies.items():
+            self.strategies[strategy] = self.strategies.get(strategy, 0) + count
+        for warning in report.warnings:
+            if warning not in self.warnings:
+                self.warn(warning)
+        for result in report.results:
+            if result.status == "failed":
+                self.keep(result)
+            self.publish(result)
+        if report.fatal is not None:
+            self.give_up(report.fatal, report.fatal_exit_code)
+        self._mind_max_errors()
 
     def _failed(self, result: Result, error: Exception | None) -> None:
         self.keep(result)

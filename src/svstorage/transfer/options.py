@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,8 @@ class TransferOptions:
     retries: int = 5
     strategy: str | None = None
     engine: str = "local"
+    engine_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the engine's own, by name (see `svstorage.transfer.engine.EngineOption`)."""
     journal: Path | Literal["none"] | None = None
     """None: one in the user's state folder, per source and destination."""
     report: Path | None = None

@@ -19,6 +19,9 @@ from svstorage.transfer.spans import Span, listed_in, within
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.versions import source_version, version_of
 
+DONE_BEFORE = "done before"
+"""The reason of what an earlier run has done, by its journal."""
+
 
 class JournalRows:
     """The journal's rows, walked in step with the listings (both are in byte order)."""
@@ -164,7 +167,7 @@ class TreePlanner:
         if existing is None:
             return Work(job, both.key)
         if row is not None and row == (source_version(entry), version_of(existing)):
-            self._skip(both.key, entry, "done before")
+            self._skip(both.key, entry, DONE_BEFORE)
             return None
         if self._on_exists == "skip":
             self._skip(both.key, entry, "exists")

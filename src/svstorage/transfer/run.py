@@ -13,7 +13,7 @@ from svstorage.addresses import display
 from svstorage.errors import Interrupted, StorageError, UsageError
 from svstorage.plugins import Registry
 from svstorage.strategies.base import Pair, Strategy
-from svstorage.transfer.carry import Carrier, Carries, Work, describe
+from svstorage.transfer.carry import Carrier, Carries, Outcome, Work, describe
 from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.deletion import Deletions, Trust, delete, refusal
 from svstorage.transfer.engine import Concurrency, Engine
@@ -24,9 +24,13 @@ from svstorage.transfer.meter import Meter
 from svstorage.transfer.options import OnExists, TransferOptions
 from svstorage.transfer.part_log import JournalPartLog, abort
 from svstorage.transfer.plan import TreePlanner
+from svstorage.transfer.reopening import EndReference
 from svstorage.transfer.report import Progress, Report, Result
 from svstorage.transfer.reporter import ReportFile
+from svstorage.transfer.spans import Span
+from svstorage.transfer.spread import spread_of
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.tree_task import Shape
 
 
 class Planner(Protocol):
@@ -46,6 +50,8 @@ class Hooks:
     on_result: Callable[[Result], None] | None = None
     stop: StopToken = field(default_factory=StopToken)
     report: ReportFile | None = None
+    references: Callable[[Pair], Sequence[EndReference]] | None = None
+    """How another process opens both ends; None where it cannot."""
 
 
 class Run:
@@ -74,7 +80,7 @@ class Run:
         self.stop = hooks.stop.child()
         self._keep_journal = keep_journal
         self._strategies = _strategies(registry, options.strategy)
-        self._engine = _engine(registry, options.engine)
+        self.engine = _engine(registry, options.engine)
         self._meter = Meter()
         self._planning_done = False
         self._journal: Journal | None = None
@@ -88,10 +94,12 @@ class Run:
         self,
         planner_of: Callable[[Run, Deletions | None], Planner],
         carrier: Carries | None = None,
+        shape: Shape | None = None,
     ) -> Report:
         """Carry everything the planner finds. Failures are in the report, not raised.
 
-        ``carrier`` None copies; a check brings its own.
+        ``carrier`` None copies; a check brings its own. ``shape`` says what is done where that
+        is a whole tree: an engine may spread it over other processes.
 
         Raises:
             UsageError: the request itself is wrong; nothing was touched.
@@ -100,25 +108,36 @@ class Run:
             _at_least(self.options.max_delete, 0, "--max-delete")
         ledger = self.ledger
         with ExitStack() as stack:
-            self._journal = ledger.journal = self._open_journal(stack)
             deletions = None
             if self.options.delete:
                 deletions = Deletions()
                 stack.callback(deletions.close)
-            planner = planner_of(self, deletions)
-            self._carry_all(planner, carrier)
+            spread = spread_of(self, shape, self._spread_journals())
+            if spread is not None:
+                stack.enter_context(spread)
+                trust = spread.trust
+                self._carry_all(spread.groups(deletions))
+                self._planning_done = spread.planned_all
+            else:
+                self._journal = ledger.journal = self._open_journal(stack)
+                planner = planner_of(self, deletions)
+                trust = planner.trust
+                self._carry_all(self._outcomes(planner, carrier))
             interrupted = self.hooks.stop.stopped and not (
                 self._planning_done and ledger.all_done()
             )
             ledger.settle(stopped=interrupted)
             refused: int | None = None
             if deletions is not None and not interrupted:
-                refused = self._delete(deletions, planner.trust)
+                refused = self._delete(deletions, trust)
                 interrupted = self.hooks.stop.stopped
             self._flush()
             clean = not (interrupted or ledger.fatal or ledger.counters.failed or refused)
-            if self._journal is not None and clean and not self.options.dry_run:
-                self._complete(self._journal)
+            if clean and not self.options.dry_run:
+                if self._journal is not None:
+                    self._complete(self._journal)
+                elif spread is not None:
+                    spread.completed(keep=self._keep_journal)
         self._progress("done", force=True)
         return Report(
             operation=self.operation,
@@ -149,7 +168,7 @@ class Run:
         except OSError as error:
             self.ledger.give_up(f"the report cannot be written: {describe(error)}", 1)
 
-    def tree_planner(self, deletions: Deletions | None) -> TreePlanner:
+    def tree_planner(self, deletions: Deletions | None, span: Span | None = None) -> TreePlanner:
         return TreePlanner(
             self.pair,
             on_exists=self.on_exists,
@@ -160,12 +179,17 @@ class Run:
             tell_all=self.ledger.tells_all,
             deletions=deletions,
             stop=self.stop,
+            span=span,
         )
 
     # -- carrying ----------------------------------------------------------------------------
 
-    def _carry_all(self, planner: Planner, carrier: Carries | None) -> None:
-        ledger = self.ledger
+    @property
+    def moved(self) -> Callable[[int], None]:
+        """To be called with counts of bytes as they move."""
+        return self._meter.moved
+
+    def _outcomes(self, planner: Planner, carrier: Carries | None) -> Iterator[Sequence[Outcome]]:
         carrier = carrier or Carrier(
             self._strategies,
             self.options,
@@ -179,9 +203,10 @@ class Run:
             yield from planner.works()
             self._planning_done = True
 
-        groups = self._engine.outcomes(
-            works(), carrier, concurrency=self._concurrency, stop=self.stop
-        )
+        return self.engine.outcomes(works(), carrier, concurrency=self._concurrency, stop=self.stop)
+
+    def _carry_all(self, groups: Iterator[Sequence[Outcome]]) -> None:
+        ledger = self.ledger
         try:
             for group in groups:
                 for outcome in group:
@@ -268,11 +293,9 @@ class Run:
         where = self.options.journal
         if where == "none" or self.options.dry_run:
             return None
-        source, destination = _identity(self.pair)
+        source, destination = identity(self.pair)
         explicit = isinstance(where, Path)
-        # A cp leaves nothing in its journal, a sync all it knows: each has its own.
-        kind = "" if self._keep_journal else "cp "
-        path = where if isinstance(where, Path) else default_path(kind + source, destination)
+        path = where if isinstance(where, Path) else self._journal_path()
         try:
             journal = stack.enter_context(
                 Journal(path, source=source, destination=destination, explicit=explicit)
@@ -294,6 +317,20 @@ class Run:
             self.ledger.warnings.append(f"no journal can be kept ({describe(error)})")
         return None
 
+    def _journal_path(self) -> Path:
+        source, destination = identity(self.pair)
+        # A cp leaves nothing in its journal, a sync all it knows: each has its own.
+        return default_path(source if self._keep_journal else f"cp {source}", destination)
+
+    def _spread_journals(self) -> str | None:
+        """The folder for the journals of ranges, for `TreeTask`."""
+        where = self.options.journal
+        if where == "none" or self.options.dry_run:
+            return None
+        if isinstance(where, Path):
+            return f"{where.absolute()}.ranges"
+        return f"{self._journal_path().stem}.ranges"
+
     def _part_log_for(self, journal: Journal) -> Callable[[Work], JournalPartLog]:
         end = self.pair.destination
         return lambda work: JournalPartLog(
@@ -307,7 +344,8 @@ class Run:
         journal.complete(keep=self._keep_journal)
 
 
-def _identity(pair: Pair) -> tuple[str, str]:
+def identity(pair: Pair) -> tuple[str, str]:
+    """What tells the journal of one pair from those of others."""
     return tuple(  # type: ignore[return-value]
         f"{end.store.identity}|{end.bucket}|{end.prefix}" for end in (pair.source, pair.destination)
     )
