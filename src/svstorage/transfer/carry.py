@@ -241,10 +241,10 @@ class Carrier:
         stop, moved = self._stop, self._moved
 
         def progress(count: int) -> None:
+            if limit is not None and count > 0:
+                limit.wait(count, stop)  # first: what still waits has not moved
             attempt.moved += count
             moved(count)
-            if limit is not None and count > 0:
-                limit.wait(count, stop)
 
         return progress
 
