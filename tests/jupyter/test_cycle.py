@@ -437,6 +437,40 @@ def test_a_stale_write_there_is_noticed(bay: Bay, desk: Make) -> None:
     assert anna.held() == bay.held()
 
 
+def test_a_stale_deletion_there_is_noticed(
+    bay: Bay, desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ben deletes the version before Anna's, and Anna's goes with it: between his look at the
+    object and his deletion hers came to lie there. It is sent again."""
+    from svstorage.jupyter import pushing
+
+    anna, ben = desk(bay, "anna"), desk(bay, "ben")
+    for key in ("x", "y"):
+        anna.write(key, "start")
+    anna.sync()
+    ben.sync()
+    (ben.root / "x").unlink()
+    anna.write("x", "by anna")
+    real = pushing._look_again
+
+    def deleted_meanwhile(*arguments: object) -> None:
+        bay.delete("x")
+        real(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pushing, "_look_again", deleted_meanwhile)
+        anna.cycle.run(settle=0)
+    assert set(bay.held()) == {"y"}
+    anna.sync()
+    ben.sync()
+    assert anna.held() == ben.held() == bay.held() == {"x": b"by anna", "y": b"start"}
+    # Once it was seen there, a deletion is one, however soon.
+    anna.write("x", "once more")
+    anna.cycle.run(settle=0)
+    bay.delete("x")
+    assert anna.cycle.run(settle=0).deleted_local == 1
+
+
 def test_many_saves_between_two_looks_are_no_conflict(bay: Bay, desk: Make) -> None:
     anna, ben = desk(bay, "anna"), desk(bay, "ben")
     anna.write("x", "start")

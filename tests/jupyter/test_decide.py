@@ -86,6 +86,13 @@ def test_both_sides_end_alike(
     assert again is Verdict.NOTHING
 
 
+def test_a_version_that_nobody_can_have_seen_is_not_deleted() -> None:
+    assert decide(True, SAME, ABSENT, listed=False) is Verdict.PUSH
+    assert decide(True, SAME, ABSENT, listed=True) is Verdict.DELETE_LOCAL
+    assert decide(True, ABSENT, ABSENT, listed=False) is Verdict.FORGET
+    assert decide(True, ABSENT, SAME, listed=False) is Verdict.DELETE_REMOTE
+
+
 @given(local=contents, remote=contents)
 def test_an_unseen_overwrite_keeps_both(local: str | None, remote: str | None) -> None:
     assert decide(True, SAME, CHANGED, descends=False) is Verdict.CONFLICT

@@ -188,10 +188,7 @@ def test_two_servers_at_the_same_moment(
     for _ in range(8):
         for number in (0, 1):
             for _ in range(2):
-                desk_, key, data = one.desks[number], one.random.choice(KEYS), one.new()
-                one.alive.discard(desk_.held().get(key, b""))
-                desk_.write(key, data)
-                one.alive.add(data)
+                one.edit(number)
         running = [
             spawn(str(desk_.root), str(file), "both", None)
             for desk_, file in zip(one.desks, one.files, strict=True)

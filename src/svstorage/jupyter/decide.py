@@ -50,6 +50,7 @@ def decide(
     equal: bool | None = None,
     descends: bool = True,
     undo_deletes: bool = False,
+    listed: bool = True,
 ) -> Verdict:
     """The verdict on one file.
 
@@ -60,6 +61,8 @@ def decide(
         descends: False where the storage's version is known not to build upon the one that the
             folder has: somebody overwrote what we had sent without having seen it.
         undo_deletes: bring back what one side deleted.
+        listed: False where we have sent the version and never saw it in the storage since: whoever
+            deleted the file there may have meant the version before.
     """
     absent, same, changed = Side.ABSENT, Side.SAME, Side.CHANGED
     if local is absent and remote is absent:
@@ -72,7 +75,8 @@ def decide(
         return Verdict.ADOPT if equal else Verdict.CONFLICT
     if remote is absent:
         # An edit outweighs a deletion; a file that was not edited follows it.
-        return Verdict.PUSH if local is changed or undo_deletes else Verdict.DELETE_LOCAL
+        send = local is changed or undo_deletes or not listed
+        return Verdict.PUSH if send else Verdict.DELETE_LOCAL
     if local is absent:
         return Verdict.PULL if remote is changed or undo_deletes else Verdict.DELETE_REMOTE
     if local is changed:

@@ -22,7 +22,7 @@ VERSION = "1"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS base (
     key BLOB PRIMARY KEY, local TEXT NOT NULL, settled INTEGER NOT NULL, size INTEGER NOT NULL,
-    digest TEXT NOT NULL, remote TEXT NOT NULL
+    digest TEXT NOT NULL, remote TEXT NOT NULL, listed INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS staged (
     name TEXT PRIMARY KEY, key BLOB NOT NULL, known TEXT NOT NULL
@@ -47,6 +47,7 @@ class Base:
     size: int
     digest: str
     remote: str
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Manifest:
             database.executescript(_TABLES)
             if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("it does not pass SQLite's quick check")
-            database.execute("SELECT key, local, settled, size, digest, remote FROM base LIMIT 1")
+            database.execute("SELECT key, listed FROM base LIMIT 1")
         except BaseException:
             database.close()
             raise
@@ -120,12 +121,12 @@ class Manifest:
         after: bytes | None = None
         while True:
             some = self._database.execute(
-                "SELECT key, local, settled, size, digest, remote FROM base"
+                "SELECT key, local, settled, size, digest, remote, listed FROM base"
                 " WHERE ? IS NULL OR key > ? ORDER BY key LIMIT 1000",
                 (after, after),
             ).fetchall()
             for row in some:
-                yield Base(_key(row[0]), row[1], bool(row[2]), row[3], row[4], row[5])
+                yield Base(_key(row[0]), row[1], bool(row[2]), *row[3:6], bool(row[6]))
             if not some:
                 return
             after = some[-1][0]
@@ -143,9 +144,9 @@ class Manifest:
         database.execute("BEGIN IMMEDIATE")
         try:
             database.executemany(
-                "INSERT OR REPLACE INTO base VALUES (?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO base VALUES (?,?,?,?,?,?,?)",
                 (
-                    (key_order(r.key), r.local, int(r.settled), r.size, r.digest, r.remote)
+                    (key_order(r.key), r.local, r.settled, r.size, r.digest, r.remote, r.listed)
                     for r in rows
                 ),
             )

@@ -81,6 +81,7 @@ class Planner:
             and local is not None
             and remote is not None
             and base.settled
+            and base.listed
             and base.local == local_version(local)
             and base.remote == remote_version(remote)
         )
@@ -100,6 +101,7 @@ class Planner:
             remote,
             equal=self._equal(one) if local is remote is Side.CHANGED else None,
             undo_deletes=self._undo,
+            listed=one.base is None or one.base.listed,
         )
         if verdict is not Verdict.NOTHING:
             plan.of(verdict).append(one)
@@ -142,10 +144,10 @@ class Planner:
             return None
         return digest_of(self._folder.path(one.key)) == told.value
 
-    def row(self, key: str, entry: Entry, remote: str, digest: str) -> Base:
+    def row(self, key: str, entry: Entry, remote: str, digest: str, *, listed: bool = True) -> Base:
         """What is to be remembered of a file that is in step."""
         settled = is_settled(entry, self._now_ns)
-        return Base(key, local_version(entry), settled, entry.size, digest, remote)
+        return Base(key, local_version(entry), settled, entry.size, digest, remote, listed)
 
 
 def same_content(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from svstorage.errors import ObjectChanged, StorageError
@@ -31,7 +32,8 @@ _BIG = 64 << 20
 def push(bench: Bench, items: list[Seen]) -> None:
     """Send the folder's versions. An object that changed since it was looked at is left alone."""
     there = bench.heads(one.key for one in items if one.remote is not None)
-    ready = [one for one in items if _is_as_seen(bench, one, there)]
+    ready = [one for one in items if _is_as_seen(one, there)]
+    bench.account.again += [one.key for one in items if not _is_as_seen(one, there)]
     copies = _copies(bench, ready)
     notes = {one.key: _lineage(bench, one, there) for one in ready if one.key not in copies}
     local, remote = bench.local_end(notes), bench.remote_end()
@@ -58,6 +60,24 @@ def push(bench: Bench, items: list[Seen]) -> None:
                 rows = []
     finally:
         bench.manifest.change(rows)
+    _look_again(bench, [one for one in ready if one.remote is not None])
+
+
+def _look_again(bench: Bench, replaced: list[Seen]) -> None:
+    """Versions that took the place of others are looked at once more.
+
+    Somebody who was about to delete the one before may have deleted ours in its stead. What is
+    not there is not taken for deleted, and sent again.
+    """
+    if not replaced:
+        return
+    unseen = {row.key: row for row in bench.manifest.rows() if not row.listed}
+    heads = bench.heads(one.key for one in replaced if one.key in unseen)
+    bench.manifest.change(
+        dataclasses.replace(unseen[key], listed=True)
+        for key, info in heads.items()
+        if info is not None and remote_version(info.entry) == unseen[key].remote
+    )
 
 
 def _moved(
@@ -75,12 +95,13 @@ def _moved(
 
 def delete(bench: Bench, items: list[Seen]) -> None:
     """Delete objects whose files are gone here and that are still the versions that were known."""
-    there = bench.heads(one.key for one in items)
-    doomed = {one.key: one for one in items if _is_as_seen(bench, one, there)}
+    doomed = {one.key: one for one in items}
     store, bucket = bench.target.storage.store, bench.target.bucket
 
     def remove(key: str) -> None:
-        bench.stop.check()
+        # Looked at in the last moment: no storage that we know deletes only a given version.
+        if not _is_as_seen(doomed[key], bench.heads([key])):
+            raise ObjectChanged(f"{key}: it was changed meanwhile")
         retrying(lambda: store.delete(bucket, bench.full(key)), bench.stop)
 
     gone = []
@@ -93,14 +114,11 @@ def delete(bench: Bench, items: list[Seen]) -> None:
     bench.manifest.change(forget=gone)
 
 
-def _is_as_seen(bench: Bench, one: Seen, there: dict[str, ObjectInfo | None]) -> bool:
+def _is_as_seen(one: Seen, there: dict[str, ObjectInfo | None]) -> bool:
     if one.remote is None:
         return True
     info = there[one.key]
-    if info is not None and remote_version(info.entry) == remote_version(one.remote):
-        return True
-    bench.account.again.append(one.key)
-    return False
+    return info is not None and remote_version(info.entry) == remote_version(one.remote)
 
 
 def _lineage(bench: Bench, one: Seen, there: dict[str, ObjectInfo | None]) -> dict[str, str]:
@@ -151,4 +169,5 @@ def _row(bench: Bench, one: Seen, outcome: Outcome, *, copied: bool) -> Base | N
         account.copied += 1
     else:
         account.pushed += 1
-    return bench.planner.row(key, entry, remote, digest)
+    listed = one.remote is None
+    return bench.planner.row(key, entry, remote, digest, listed=listed)
