@@ -235,3 +235,29 @@ def test_saves_without_end_do_not_hide_the_storage(disk: Bay, desk: Callable, ke
         number += 1
         anna.write("busy.log", f"line {number}")
         time.sleep(0.1)
+
+
+def test_two_servers_come_to_rest(disk: Bay, desk: Callable, keep: Keep) -> None:
+    """On one prefix, both saving, also the same file: then both have all, and nothing moves."""
+    options = {"poll": 0.3, "settle": 0.1, "debounce": 0.1}
+    desks = [desk(disk, name, **options) for name in ("anna", "ben")]
+    keepers = [keep(one) for one in desks]
+    for number in range(5):
+        for one in desks:
+            one.write("shared.ipynb", f"{one.root.name} {number}")
+            one.write(f"{one.root.name}.ipynb", f"{number}")
+            time.sleep(0.15)
+
+    def alike() -> bool:
+        states = {keeper.status.state for keeper in keepers}
+        held = disk.held()
+        return states <= {"in step", "conflict"} and all(one.held() == held for one in desks)
+
+    wait_until(alike, 30)
+    held = disk.held()
+    assert {"anna.ipynb", "ben.ipynb", "shared.ipynb"} <= set(held)
+    assert {b"anna 4", b"ben 4"} <= set(held.values())
+    moved = [(keeper.status.pushed, keeper.status.pulled) for keeper in keepers]
+    time.sleep(1.5)
+    assert disk.held() == held
+    assert [(keeper.status.pushed, keeper.status.pulled) for keeper in keepers] == moved

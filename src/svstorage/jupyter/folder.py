@@ -45,8 +45,8 @@ class Folder:
 
     def prepare(self) -> None:
         """Make our own folder, unseen by others: what it holds is nobody's business."""
-        self.stage.mkdir(parents=True, exist_ok=True)
-        os.chmod(self.own, 0o700)
+        self.own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.stage.mkdir(exist_ok=True)
 
     @contextmanager
     def locked(self, wait: float = 60.0) -> Iterator[int]:

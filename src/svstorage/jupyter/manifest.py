@@ -126,7 +126,8 @@ class Manifest:
                 (after, after),
             ).fetchall()
             for row in some:
-                yield Base(_key(row[0]), row[1], bool(row[2]), *row[3:6], bool(row[6]))
+                key, local, settled, size, digest, remote, listed = row
+                yield Base(_key(key), local, bool(settled), size, digest, remote, bool(listed))
             if not some:
                 return
             after = some[-1][0]

@@ -79,7 +79,7 @@ class Status:
         """Write the file; readers see the old or the new one."""
         self.updated = time.time()
         self.pid = os.getpid()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         # Keys may hold bytes that are no UTF-8: ASCII with escapes holds those too.
         draft.write_text(json.dumps(self.as_dict()), encoding="ascii")
