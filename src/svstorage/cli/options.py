@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from svstorage.cli import engine_options
 from svstorage.cli.state import State
 
 C = TypeVar("C", bound=click.Command)
+_ENGINE_OPTIONS = "svstorage.engine_options"
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -31,7 +33,20 @@ class GlobalOption(click.Option):
 
 
 class Subcommand(click.Command):
-    """A command whose help lists its options under headings: their ``section``."""
+    """A command whose help lists its options under headings: their ``section``.
+
+    One with an ``--engine`` also takes the options of the engine that is asked for.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, with the engine's options beside the command's own."""
+        if any(param.name == "engine" for param in self.params):
+            ctx.meta[_ENGINE_OPTIONS] = engine_options.asked_for(args)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own, and those of the engine."""
+        return [*super().get_params(ctx), *ctx.meta.get(_ENGINE_OPTIONS, ())]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click's, in sections."""

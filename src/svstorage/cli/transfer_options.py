@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from svstorage.cli import engine_options
 from svstorage.cli.units import Moment, ParamType, Rate, Size
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ HOW = (
     _how("--strategy", metavar="NAME", help="Use only this copy strategy (see: plugins)."),
     _how(
         "--engine", metavar="NAME", default="local", show_default=True,
-        help="Who does the work: local, or a plugin's such as dask.",
+        help="Who does the work: local, or a plugin's such as dask (--engine dask --help).",
     ),
     _how(
         "--journal", metavar="FILE|none",
@@ -184,7 +185,8 @@ def build(values: dict[str, Any]) -> TransferOptions:
 
     given = {name: value for name, value in values.items() if name not in _SHOWN}
     journal = given.pop("journal", None)
-    options = TransferOptions(**given)
+    engine = engine_options.taken_from(given)
+    options = TransferOptions(**given, engine_options=engine)
     if journal is not None:
         if not journal:
             raise click.UsageError("--journal: name a file, or none")

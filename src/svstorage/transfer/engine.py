@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from svstorage.transfer.carry import Carries, Outcome, Work
@@ -12,8 +13,23 @@ from svstorage.transfer.stop import StopToken
 Concurrency = AdaptiveConcurrency | FixedConcurrency
 
 
+@dataclass(frozen=True, slots=True)
+class EngineOption:
+    """An option that an engine brings: ``--name VALUE`` beside ``--engine``.
+
+    What was given is in `svstorage.transfer.options.TransferOptions.engine_options`.
+    """
+
+    name: str
+    metavar: str
+    help: str
+
+
 class Engine(Protocol):
     """One way to execute work, as a plugin registers it.
+
+    It may also have ``options``, a sequence of `EngineOption`, and ``crew``, which makes it a
+    `svstorage.transfer.tree_task.SpreadingEngine`.
 
     `outcomes` pulls from ``works`` (an error of which it passes on after the outcomes of what
     came before), carries each by ``carrier.carry`` and yields outcomes in small groups, in any

@@ -80,7 +80,7 @@ class Run:
         self.stop = hooks.stop.child()
         self._keep_journal = keep_journal
         self._strategies = _strategies(registry, options.strategy)
-        self.engine = _engine(registry, options.engine)
+        self.engine = _engine(registry, options.engine, options.engine_options)
         self._meter = Meter()
         self._planning_done = False
         self._journal: Journal | None = None
@@ -360,12 +360,16 @@ def _strategies(registry: Registry, name: str | None) -> Sequence[Strategy]:
     return [known[name], *(s for s in known.values() if s.name == "marker" and s.name != name)]
 
 
-def _engine(registry: Registry, name: str) -> Engine:
+def _engine(registry: Registry, name: str, given: Iterable[str]) -> Engine:
     if name not in registry.engines:
         raise UsageError(
             f"--engine: none is called {name!r}; there are: {_names(registry.engines)}"
         )
     engine: Engine = registry.engines[name]
+    known = {option.name for option in getattr(engine, "options", ())}
+    for option in given:
+        if option not in known:
+            raise UsageError(f"--engine {name}: it has no option --{option}")
     return engine
 
 

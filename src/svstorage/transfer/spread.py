@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from svstorage.transfer.run import Run
 
 TICK_SECONDS = 0.25
+HUNGRY_SECONDS = 0.02
+"""Between two looks at the listing while a worker has nothing to do."""
 CUT_AHEAD = 64
 LAST_WORDS_SECONDS = 30.0
 """How long a run that ends early waits for what its workers have in hand."""
@@ -124,7 +126,9 @@ class Spread:
         and every quarter of a second."""
         run, stop = self._run, self._run.stop
         feeder = threading.Thread(target=self._feed, name="svstorage-cut", daemon=True)
-        self._crew = crew = self._engine.crew(self._task, stop=stop)
+        self._crew = crew = self._engine.crew(
+            self._task, options=run.options.engine_options, stop=stop
+        )
         error: BaseException | None = None
         fed = False
         try:
@@ -142,7 +146,8 @@ class Spread:
                     else:
                         fed, error = True, span
                         self.planned_all = error is None
-                self._enter(crew.collect(TICK_SECONDS), deletions)
+                hungry = not fed and crew.room() > 0
+                self._enter(crew.collect(HUNGRY_SECONDS if hungry else TICK_SECONDS), deletions)
                 yield ()
                 if stop.stopped or run.ledger.fatal is not None:
                     self._last_words(crew, deletions)

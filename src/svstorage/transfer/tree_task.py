@@ -5,7 +5,7 @@ All of it can be pickled and none of it holds a secret: the ends are references.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -102,6 +102,9 @@ class SpreadingEngine(Engine, Protocol):
     What is no tree, or cannot be cut into ranges, goes through `outcomes` as with any engine.
     """
 
-    def crew(self, task: TreeTask, *, stop: StopToken) -> Crew:
-        """Workers for this run. Raises `ConnectionFailed` where there are none."""
+    def crew(self, task: TreeTask, *, options: Mapping[str, str], stop: StopToken) -> Crew:
+        """Workers for this run; ``options`` are the engine's own.
+
+        Raises `ConnectionFailed` where there are none.
+        """
         ...
