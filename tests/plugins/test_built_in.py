@@ -15,6 +15,12 @@ from tests.servers.s3 import S3Server
 PACKAGE = Path(svstorage.__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def _ours_alone(place: Place) -> None:
+    """Our own plugins of plugins/ may be installed beside."""
+    place.env["SVSTORAGE_PLUGINS"] = ""
+
+
 @pytest.fixture
 def copy(place: Place) -> Place:
     """A copy of the package with its metadata, found before the installed one."""

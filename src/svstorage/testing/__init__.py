@@ -1,4 +1,4 @@
-"""What every provider must pass, as pytest classes for the authors of providers.
+"""What every provider, resolver and strategy must pass, as pytest classes for plugin authors.
 
 Subclass, give one fixture, and run pytest::
 
@@ -17,6 +17,9 @@ Each test gets a ``subject`` whose bucket is there and empty. What a store does 
 server is at fault, say so in `Subject.server_loses_key`, or override the test with a skip that
 tells why. The parts of the contract are classes of their own, for those who need only some.
 
+`ResolverContract` wants a fixture ``case`` (a `ResolverCase`), `StrategyContract` a fixture
+``carriage`` (a `Carriage`).
+
 Needs pytest, which svstorage itself does not install.
 """
 
@@ -25,7 +28,10 @@ from __future__ import annotations
 import pytest
 
 # Before the import, so that a failing assert shows its values.
-for _name in ("attributes", "errors", "keys", "listing", "objects", "threads", "uploads"):
+for _name in (
+    "attributes", "errors", "keys", "listing", "objects", "resolvers", "strategies", "threads",
+    "uploads",
+):  # fmt: skip
     pytest.register_assert_rewrite(f"svstorage.testing.{_name}")
 
 from svstorage.testing.attributes import AttributesContract  # noqa: E402
@@ -33,6 +39,8 @@ from svstorage.testing.errors import ErrorsContract  # noqa: E402
 from svstorage.testing.keys import KEYS, KeysContract  # noqa: E402
 from svstorage.testing.listing import ListingContract  # noqa: E402
 from svstorage.testing.objects import ObjectsContract  # noqa: E402
+from svstorage.testing.resolvers import ResolverCase, ResolverContract  # noqa: E402
+from svstorage.testing.strategies import Carriage, StrategyContract  # noqa: E402
 from svstorage.testing.subject import Subject, content, read_all  # noqa: E402
 from svstorage.testing.threads import ThreadsContract  # noqa: E402
 from svstorage.testing.uploads import UploadsContract  # noqa: E402
@@ -40,11 +48,15 @@ from svstorage.testing.uploads import UploadsContract  # noqa: E402
 __all__ = [
     "KEYS",
     "AttributesContract",
+    "Carriage",
     "ErrorsContract",
     "KeysContract",
     "ListingContract",
     "ObjectsContract",
     "ProviderContract",
+    "ResolverCase",
+    "ResolverContract",
+    "StrategyContract",
     "Subject",
     "ThreadsContract",
     "UploadsContract",
