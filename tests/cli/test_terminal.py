@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from svstorage.cli.output import Output
-from svstorage.cli.progress import LINE_SECONDS, _Lines, line
+from svstorage.cli.progress import LINE_SECONDS, _Bar, _Lines, line
 from svstorage.cli.units import human_size, human_time, parse_duration, parse_moment, parse_size
 from svstorage.transfer.report import Counters, Progress
 from tests.cli.conftest import Store, command, spawn
@@ -64,6 +64,26 @@ def test_a_bar_that_fits_and_goes(disk: Store, big: Path, columns: int) -> None:
     frames = [_ESCAPE.sub("", part) for part in re.split(r"\r|\n", seen)]
     assert max(map(len, frames)) <= columns
     assert "8 copied" in frames[-2]
+
+
+@pytest.mark.parametrize(("columns", "of_all"), [(80, False), (140, True)])
+def test_a_bar_of_ten_million_objects_fits(
+    monkeypatch: pytest.MonkeyPatch, columns: int, of_all: bool
+) -> None:
+    from rich.console import Console
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    bar = _Bar(Output())
+    many = Counters(listed=10_000_000, copied=1_234_567, failed=99, bytes_listed=20 << 40,
+                    bytes_copied=1234 << 30)  # fmt: skip
+    bar.update(_progress(counters=many, listing_done=True, rate=987.6 * 2**20, eta=180_000.0))
+    console = Console(width=columns)
+    with console.capture() as seen:
+        console.print(bar.bar.get_renderable())
+    (row,) = seen.get().splitlines()
+    for words in ("1234666/10000000", "1.2 TiB", "987.6 MiB/s", "2d02h left", "99 failed"):
+        assert words in row
+    assert ("of 20.0 TiB" in row) == of_all
 
 
 def test_no_bar_where_none_is_wanted(disk: Store, big: Path) -> None:

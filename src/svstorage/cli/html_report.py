@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svstorage.addresses import display
-from svstorage.cli.migration_page import Checked, bucket_of, verdict_of
+from svstorage.cli.migration_page import Checked, bucket_of, rate_of, verdict_of
 from svstorage.cli.units import human_size, human_time
 
 if TYPE_CHECKING:
@@ -120,13 +120,13 @@ def _document(
     yield f'<h1 class="{mark}">Migration {verdict}</h1>\n'
     yield (
         f"<p>{counters.copied} objects ({human_size(counters.bytes_copied)}) copied in "
-        f"{human_time(report.seconds)}, begun {began}, exit code {report.exit_code}.</p>\n"
+        f"{human_time(report.seconds)}{rate_of(report)}, begun {began}, "
+        f"exit code {report.exit_code}.</p>\n"
     )
     yield "<h2>Buckets</h2>\n"
-    yield _table(
-        ("bucket", "copied", "size", "there already", "failed", "checked"),
-        list(_buckets(report, checked)),
-    )
+    yield _table(("bucket", "copied", "size", "there already", "failed"), list(_buckets(report)))
+    yield "<h2>What was checked</h2>\n"
+    yield _table(("bucket", "found"), list(_checks(report, checked)))
     yield "<h2>Sizes of what was copied</h2>\n"
     yield from _sizes(recorder.sizes)
     yield "<h2>Rate over time</h2>\n"
@@ -143,18 +143,24 @@ def _document(
     yield "</pre>\n</body>\n</html>\n"
 
 
-def _buckets(report: Report, checked: Checked) -> Iterator[Sequence[object]]:
-    parts = report.parts or (report,)
-    checks = {bucket_of(part): part for part in parts if part.operation == "check"}
-    for part in parts:
-        if part.operation == "check":
-            continue
-        name, counters = bucket_of(part), part.counters
+def _buckets(report: Report) -> Iterator[Sequence[object]]:
+    for part in _copies(report):
+        counters = part.counters
+        size = human_size(counters.bytes_copied)
+        yield bucket_of(part), counters.copied, size, counters.skipped, counters.failed
+
+
+def _checks(report: Report, checked: Checked) -> Iterator[Sequence[object]]:
+    checks = {bucket_of(part): part for part in report.parts if part.operation == "check"}
+    for name in map(bucket_of, _copies(report)):
         found = "not checked"
         if name in checks:
             found = "; ".join(verdict_of(checks[name], checked.of(name)))
-        size = human_size(counters.bytes_copied)
-        yield name, counters.copied, size, counters.skipped, counters.failed, found
+        yield name, found
+
+
+def _copies(report: Report) -> list[Report]:
+    return [part for part in (report.parts or (report,)) if part.operation != "check"]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -187,12 +193,12 @@ def _chart(samples: Sequence[tuple[float, float]]) -> str:
     points = " ".join(
         f"{width * at / longest:.1f},{height - height * rate / highest:.1f}" for at, rate in samples
     )
+    # The words stand outside: in the drawing they would shrink and stretch with it.
     return (
-        f'<svg viewBox="0 -20 {width} {height + 40}" role="img" '
+        f"<figure>\n<p>{human_size(highest)}/s</p>\n"
+        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
         f'aria-label="bytes a second over {human_time(longest)}">\n'
         f'<line x1="0" y1="{height}" x2="{width}" y2="{height}"/>\n'
         f'<polyline points="{points}"/>\n'
-        f'<text x="0" y="-6">{human_size(highest)}/s</text>\n'
-        f'<text x="{width}" y="{height + 16}" text-anchor="end">{human_time(longest)}</text>\n'
-        "</svg>\n"
+        f"</svg>\n<figcaption>{human_time(longest)}</figcaption>\n</figure>\n"
     )

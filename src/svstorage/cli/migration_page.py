@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,8 @@ def lines(
     report: Report, source: Storage, destination: Storage, to_env: Path, checked: Checked
 ) -> Iterator[str]:
     """The page, line by line."""
-    from_env = f" --from-env {source.settings.env_file}" if source.settings.env_file else ""
+    from_env = source.settings.env_file
+    side = f" --from-env {_shown(from_env)}" if from_env else ""
     copies = [part for part in (report.parts or (report,)) if part.operation != "check"]
     checks = [part for part in report.parts if part.operation == "check"]
     counters = report.counters
@@ -97,7 +99,7 @@ def lines(
     verdict = "Migration NOT complete" if report.exit_code else "Migration complete"
     yield (
         f"{verdict}: {_objects(counters.copied)} ({human_size(counters.bytes_copied)}) copied "
-        f"in {human_time(report.seconds)}"
+        f"in {human_time(report.seconds)}{rate_of(report)}"
     )
     yield ""
     yield "What moved"
@@ -113,11 +115,9 @@ def lines(
         yield "  nothing: the copy did not come to its end"
     elif any(checked.of(bucket_of(part))["size"] for part in checks):
         yield "  Where one side tells no checksum, the sizes were compared. To read every byte:"
-        yield from (
-            f"    svstorage check --checksum{from_env} --to-env {to_env} "
-            f"sv://{bucket_of(part)} sv://{bucket_of(part)}"
-            for part in checks
-        )
+        for part in checks:
+            yield f"    svstorage check --checksum{side} --to-env {_shown(to_env)} \\"
+            yield f"      sv://{bucket_of(part)} sv://{bucket_of(part)}"
     yield ""
     if report.exit_code:
         yield "Leave .env as it is, and run the same command again: it goes on where it was."
@@ -135,8 +135,23 @@ def lines(
     yield "How to go back"
     yield "  The old storage was only read: put .env.before back and start the platform."
     yield "  What was written to the new storage meanwhile comes back with"
-    yield f"    svstorage migrate --from-env {to_env} --to-env .env.before"
+    yield f"    svstorage migrate --from-env {_shown(to_env)} --to-env .env.before"
     yield ""
+
+
+def _shown(file: Path) -> str:
+    """A file as a word of a command, short where it lies in the working directory."""
+    path = Path(file)
+    if path.is_absolute() and path.parent == Path.cwd():
+        path = Path(path.name)
+    return shlex.quote(str(path))
+
+
+def rate_of(report: Report) -> str:
+    """Bytes a second as the end of a sentence, or nothing where it would mean nothing."""
+    copied = report.counters.bytes_copied
+    # As in the summary: a rate over a moment says nothing of the next terabyte.
+    return f", {human_size(copied / report.seconds)}/s" if copied and report.seconds >= 1 else ""
 
 
 def bucket_of(part: Report) -> str:

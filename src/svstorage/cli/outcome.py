@@ -104,7 +104,9 @@ def report_record(report: Report) -> dict[str, Any]:
     }
 
 
-def tell_end(out: Output, report: Report, *, stats: bool = False) -> None:
+def tell_end(
+    out: Output, report: Report, *, stats: bool = False, with_summary: bool = True
+) -> None:
     """The summary: JSON on stdout, or a few lines on stderr."""
     for warning in report.warnings:
         if warning != report.fatal:
@@ -114,7 +116,8 @@ def tell_end(out: Output, report: Report, *, stats: bool = False) -> None:
     if out.json:
         out.record(report_record(report))
         return
-    out.note(summary(report))
+    if with_summary:
+        out.note(summary(report))
     if stats:
         for text in figures(report):
             out.note(f"  {text}")

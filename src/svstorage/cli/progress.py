@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from svstorage.transfer.report import Progress
 
 LINE_SECONDS = 30.0
+WIDE = 100
+"""Columns from which there is room for more than the counts of ten million objects."""
 
 
 @contextlib.contextmanager
@@ -71,13 +73,16 @@ class _Bar:
     def __init__(self, out: Output) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
         self.out = out
         self.console = Console(stderr=True, highlight=False)
+        self.wide = self.console.width >= WIDE
+        width = 20 if self.wide else 10
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(20, complete_style="cyan", finished_style="green", pulse_style="cyan"),
-            TextColumn("{task.fields[text]}", markup=False),
+            BarColumn(width, complete_style="cyan", finished_style="green", pulse_style="cyan"),
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True)),
             console=self.console,
             transient=True,
             refresh_per_second=4,
@@ -105,9 +110,11 @@ class _Bar:
         handled = counters.bytes_copied + counters.bytes_skipped + progress.bytes_moving
         sized = counters.bytes_listed > 0
         total = (counters.bytes_listed if sized else counters.listed) or None
+        more = "" if progress.listing_done else "+"
+        of_all = f" of {human_size(counters.bytes_listed)}{more}" if self.wide and sized else ""
         words = [
-            f"{done}/{counters.listed}{'' if progress.listing_done else '+'}",
-            human_size(handled),
+            f"{done}/{counters.listed}{more}",
+            f"{human_size(handled)}{of_all}",
             f"{human_size(progress.rate)}/s",
         ]
         if progress.eta is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,9 @@ def command(state: State, buckets: tuple[str, ...], **values: Any) -> int:
         record["env_changes"] = migration_page.changes(source.settings, destination.settings)
         state.out.record(record)
     else:
-        outcome.tell_end(state.out, report, stats=bool(values["stats"]))
+        # Where the page goes to a file, stderr has the summary; a screen needs it but once.
+        seen = sys.stdout.isatty() and not report.dry_run
+        outcome.tell_end(state.out, report, stats=bool(values["stats"]), with_summary=not seen)
         for line in page:
             state.out.line(line)
     if html is not None:
