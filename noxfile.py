@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import nox
@@ -101,6 +100,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Records the terminal as the pictures of the docs; look at them before you commit them."""
+    _install(session, "test")
+    session.run("python", "docs/_build/terminal.py", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Runs the main job on local disk: two buckets, a copy, a check, a listing."""
     session.install("-e", ".")
@@ -119,12 +125,11 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
-def build(session: nox.Session) -> None:
-    """Builds sdist and wheel and checks that the wheel installs and starts on its own."""
-    session.install("build")
-    dist = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(dist))
-    (wheel,) = dist.glob("*.whl")
-    session.install(str(wheel))
-    session.run("svstorage", "--help", silent=True)
+def wheels(session: nox.Session) -> None:
+    """Builds all distributions and tries them on Python 3.10 to 3.13, away from the repository."""
+    _install(session, "test")
+    versions = ",".join(nox.project.python_versions(PROJECT))
+    session.run(
+        "python", "-m", "pytest", "tests/test_wheels.py", *session.posargs,
+        env={"SVSTORAGE_TEST_PYTHONS": os.environ.get("SVSTORAGE_TEST_PYTHONS", versions)},
+    )  # fmt: skip

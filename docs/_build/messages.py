@@ -113,6 +113,6 @@ def _run(command: str, folder: str) -> subprocess.CompletedProcess[str]:
     program, *rest = words.split()
     # `svstorage` of this very interpreter; any other program as it is found.
     head = [sys.executable, "-m", "svstorage.cli"] if program == "svstorage" else [program]
-    return subprocess.run(  # noqa: S603 - commands of our own
+    return subprocess.run(
         [*head, *rest], cwd=folder, env=environ, text=True, capture_output=True, check=False
     )

@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import click
-
 import capabilities
+import click
 import messages
 
 _MARK = re.compile(r"^<!-- svstorage: ([a-z-]+) -->$", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Every command and every code sample of the documentation runs, word for word.
+"""Every command and every code sample of the documentation runs, word for word, the README's too.
 
 The ``sh`` and ``python`` blocks of a page are one session in an empty folder, in their order; a
 command that fails fails the page. Three things are put in the place of what a reader has: the
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,12 +88,33 @@ def session_env(tmp_path: Path, wheels: Path) -> dict[str, str]:
 def test_the_page_runs(page: Path, tmp_path: Path, session_env: dict[str, str]) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
-    (tmp_path / "home").mkdir()
-    with open(tmp_path / "output", "w+") as output:
+    run(script(page.read_text()), folder, session_env)
+
+
+@pytest.mark.timeout(300)
+def test_the_readme_leads_to_a_checked_copy(tmp_path: Path, session_env: dict[str, str]) -> None:
+    """Its five minutes, by somebody who has just unpacked the sources."""
+    text = (REPO / "README.md").read_text()
+    section = text[text.index("## Five minutes") : text.index("## Every day")]
+    folder = tmp_path / "sources"
+    shutil.copytree(REPO / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPO / name, folder)
+    said = run(script(section), folder, session_env)
+    assert "Migration complete: 200 objects" in said
+    assert "200 objects (3.8 MiB): 200 the same" in said
+    assert "warning" not in said
+    assert len(list((folder / "demo-data/s3/acme-public/photos").iterdir())) == 200
+
+
+def run(commands: str, folder: Path, env: dict[str, str]) -> str:
+    """Everything that the commands say; fails if one of them does."""
+    Path(env["HOME"]).mkdir()
+    with open(folder.parent / "output", "w+") as output:
         shell = subprocess.Popen(
-            ["bash", "-eu", "-c", script(page.read_text())],
+            ["bash", "-eu", "-c", commands],
             cwd=folder,
-            env=session_env,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -108,6 +130,7 @@ def test_the_page_runs(page: Path, tmp_path: Path, session_env: dict[str, str]) 
         said = output.read()
     assert code == 0, said
     assert "Traceback" not in said, said
+    return said
 
 
 def test_blocks_become_one_session() -> None:
