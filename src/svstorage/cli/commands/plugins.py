@@ -1,4 +1,4 @@
-"""``svstorage plugins``: what is installed, and where it comes from."""
+"""``svstorage plugins``: what is installed, and where it comes from; and a new one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
+import click
+
 from svstorage.cli import plugin_commands
-from svstorage.cli.options import subcommand
+from svstorage.cli.commands.plugins_new import new
 from svstorage.cli.state import State, pass_state
 
 _TITLES = {
@@ -21,17 +23,21 @@ _TITLES = {
 }
 
 
-@subcommand(
+@click.group(
     "plugins",
+    invoke_without_command=True,
+    subcommand_metavar="[new NAME]",
     epilog="""\b
 Examples:
   svstorage plugins
   svstorage plugins --json | jq 'select(.kind == "provider")'
   SVSTORAGE_DISABLE_PLUGINS='*' svstorage plugins
+  svstorage plugins new shelf
 """,
 )
 @pass_state
-def command(state: State) -> int:
+@click.pass_context
+def command(ctx: click.Context, state: State) -> int:
     """List what is installed, and from which distribution.
 
     These are plugins, and the providers, credential resolvers, copy strategies, engines and
@@ -40,6 +46,8 @@ def command(state: State) -> int:
     SVSTORAGE_DISABLE_PLUGINS (names, or * for all third-party ones) and SVSTORAGE_PLUGINS (the
     only third-party ones to load) hold plugins off.
     """
+    if ctx.invoked_subcommand is not None:
+        return 0
     rows = list(_rows())
     if state.json:
         for row in rows:
@@ -55,6 +63,9 @@ def command(state: State) -> int:
             head = f"  {row['name']:<{name}}  {row['from']:<{origin}}  "
             state.out.wrapped(head, row["status"] or row["summary"])
     return 0
+
+
+command.add_command(new)
 
 
 def _rows() -> Iterator[dict[str, str]]:
