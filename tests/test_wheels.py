@@ -87,6 +87,10 @@ def test_what_is_in_the_wheels(wheels: Path) -> None:
         assert f"{package}/py.typed" in names, wheel.name
         assert any(name.endswith("licenses/LICENSE") for name in names), wheel.name
         assert any(name.endswith("dist-info/entry_points.txt") for name in names), wheel.name
+        if package == "svstorage":
+            assert any(
+                name.endswith("labextensions/svstorage-status/package.json") for name in names
+            )
         alien = [n for n in names if not n.startswith((f"{package}/", f"{package}-"))]
         assert not alien, wheel.name
 
@@ -113,6 +117,11 @@ def test_they_work_without_the_repository(version: str, wheels: Path, tmp_path: 
     _run(program, "mb", "sv://acme-public", "sv://acme-private", cwd=work, **settings)
     _run(program, "cp", "-r", "photos", "public:", cwd=work, **settings)
     _run(program, "check", "photos", "public:photos", cwd=work, **settings)
+    (work / "new.env").write_text(f"DATA_PATH={work / 'new'}\n")
+    moved = _run(program, "migrate", "--to-env", "new.env", "--html-report", "moved.html",
+                 cwd=work, **settings)  # fmt: skip
+    assert "Migration complete: 3 objects" in moved
+    assert "Migration complete" in (work / "moved.html").read_text()  # its style is a data file
     listed = _run(program, "ls", "public:photos", cwd=work, **settings)
     assert listed.split() == ["0.jpg", "1.jpg", "2.jpg"]
     said = _run(venv / "bin/python", "-c", _SMOKE, cwd=work, **settings)
