@@ -87,7 +87,8 @@ def disk(tmp_path: Path) -> Bay:
     return Bay("disk", env, BUCKET, files, write, lambda key: (root / key).unlink())
 
 
-def _s3(server: Any, bucket: str) -> Bay:
+def make_s3(server: Any, bucket: str) -> Bay:
+    """A bucket of an S3 server."""
     client = server.client()
 
     def files() -> dict[str, bytes]:
@@ -126,7 +127,7 @@ def _azure(server: Any, bucket: str) -> Bay:
 
 @pytest.fixture
 def s3(rclone_s3: Any, new_bucket: Callable[..., str]) -> Bay:
-    return _s3(rclone_s3, new_bucket(rclone_s3))
+    return make_s3(rclone_s3, new_bucket(rclone_s3))
 
 
 @pytest.fixture

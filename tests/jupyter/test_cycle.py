@@ -289,9 +289,9 @@ def test_large_files_are_named(bay: Bay, desk: Make) -> None:
 
 def test_what_a_disk_cannot_hold_is_named(s3: Bay, desk: Make, moto_server) -> None:
     bucket = moto_server.new_bucket()
-    from .conftest import _s3
+    from .conftest import make_s3
 
-    bay = _s3(moto_server, bucket)
+    bay = make_s3(moto_server, bucket)
     bad = ["a//b", "../escape", "dir/../../up", "n" * 300, "file/inside"]
     for key in [*bad, "file", "fine"]:
         bay.put(key, b"data")

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bay
+from tests.servers.s3 import S3Server
+
+from .conftest import Bay, make_s3
 from .lab import Lab
 from .test_keeper import wait_until
 
@@ -182,7 +184,9 @@ def test_a_wrong_setting_stops_no_work(places: tuple[Path, Path], tmp_path: Path
 
 
 @pytest.mark.slow
-def test_ten_thousand_small_files(s3: Bay, places: tuple[Path, Path], tmp_path: Path) -> None:
+def test_ten_thousand_small_files(
+    rclone_s3: S3Server, places: tuple[Path, Path], tmp_path: Path
+) -> None:
     """They are pulled by the engine, in its threads, and nothing is pulled twice."""
     from svstorage.jupyter.cycle import Cycle
     from svstorage.jupyter.place import find_target
@@ -190,7 +194,9 @@ def test_ten_thousand_small_files(s3: Bay, places: tuple[Path, Path], tmp_path: 
     folder, _ = places
     count = 10_000
     # This server's objects are files: put there by hand they cost no upload.
-    bucket = s3.server.data / s3.bucket
+    assert rclone_s3.data is not None
+    bucket = rclone_s3.data / "ten-thousand"
+    s3 = make_s3(rclone_s3, bucket.name)
     for number in range(count):
         path = bucket / f"jupyter/anna/{number % 100:02}/{number:05}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,4 +208,4 @@ def test_ten_thousand_small_files(s3: Bay, places: tuple[Path, Path], tmp_path: 
         assert (account.pulled, account.clean) == (count, True)
         assert Cycle(folder, find_target(storage)).run().moved == 0
     assert (folder / "99/09999.txt").read_bytes() == b"09999 " * 20
-    shutil.rmtree(bucket / "jupyter")
+    shutil.rmtree(bucket)
