@@ -19,6 +19,8 @@ from typing import Any
 
 import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed.comm.addressing import parse_address
+from distributed.comm.registry import get_backend
 
 from svstorage.errors import ConnectionFailed, PluginError, StorageError, UsageError
 from svstorage.transfer.spans import Span
@@ -65,6 +67,7 @@ class DaskCrew:
 
     def _at(self, address: str) -> Client:
         try:
+            get_backend(parse_address(address)[0])  # an unknown one would be tried for long
             return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, asyncio.TimeoutError) as error:
             raise ConnectionFailed(f"no Dask scheduler answers at {address}") from error
@@ -160,7 +163,8 @@ class DaskCrew:
         if self._stopping and time.monotonic() - self._looked > LOOK_SECONDS:
             self._tell_stop()  # also to workers that have come since
         try:
-            done = wait(list(self._spans), timeout=seconds, return_when="FIRST_COMPLETED").done
+            with self._client.as_current():
+                done = wait(list(self._spans), timeout=seconds, return_when="FIRST_COMPLETED").done
         except (TimeoutError, asyncio.TimeoutError):
             return ()
         except (OSError, asyncio.CancelledError) as error:

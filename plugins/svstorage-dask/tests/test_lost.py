@@ -1,0 +1,123 @@
+"""Workers that die in mid-copy, and commands that are ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.faults
+
+# 600 files of 20 kB at 2 MB a second: some six seconds of copying.
+COUNT, SIZE, RATE = 600, 20_000, "2M"
+# After some two seconds: journals are written once a second.
+ENOUGH = 200
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 40) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def files_in(root: Path) -> int:
+    return sum(
+        1 for _, _, files in os.walk(root) for name in files if not name.startswith(".svstorage")
+    )
+
+
+@pytest.mark.parametrize("journal", [[], ["--journal", "none"]], ids=["journal", "none"])
+def test_a_killed_worker_costs_no_object(
+    mortal_cluster, run_on, make_tree, tree_of, tmp_path, journal
+):
+    run = run_on(mortal_cluster)
+    made = make_tree(tmp_path / "src", COUNT, SIZE)
+    process = run.start("cp", "-r", "--bwlimit", RATE, *journal, "src/", "dst/")
+    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    os.killpg(mortal_cluster.workers[0].pid, signal.SIGKILL)
+    there = files_in(tmp_path / "dst")
+    done = run.end(process)
+    assert there < COUNT, "killed too late to say anything"
+    assert done.code == 0, done.err
+    assert tree_of(tmp_path / "dst") == made
+    assert Counter(row["key"] for row in done.report) == dict.fromkeys(made, 1)
+    assert done.actions == {("copy", "done"): COUNT}
+    lost = [row for row in done.report if row["reason"] == "copied by a lost worker"]
+    assert bool(lost) == (not journal)
+    assert done.summary["copied"] == COUNT
+
+
+def test_an_embedded_worker_that_dies_is_replaced(embedded, make_tree, tree_of, tmp_path):
+    made = make_tree(tmp_path / "src", COUNT, SIZE)
+    process = embedded.start("sync", "--bwlimit", RATE, "src", "dst")
+    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    victims = children_that_copy(process.pid)
+    assert len(victims) == 2
+    for victim in victims:  # both
+        os.kill(victim, signal.SIGKILL)
+    done = embedded.end(process)
+    assert done.code == 0, done.err
+    assert tree_of(tmp_path / "dst") == made
+    assert Counter(row["key"] for row in done.report) == dict.fromkeys(made, 1)
+    assert "Traceback" not in done.err
+
+
+def children_that_copy(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(stat[1]) == parent and b"spawn_main" in words:
+                found.append(int(entry.name))
+    return found
+
+
+def test_interrupted_it_ends_soon_and_goes_on(embedded, make_tree, tree_of, tmp_path):
+    made = make_tree(tmp_path / "src", COUNT, SIZE)
+    process = embedded.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
+    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    # A terminal sends Ctrl-C to all processes of the group.
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    first = embedded.end(process)
+    assert first.code == 130, first.err
+    assert time.monotonic() - began < 40
+    assert "Traceback" not in first.err
+    assert 0 < files_in(tmp_path / "dst") < COUNT
+    assert not children_that_copy(process.pid)
+    copied = {row["key"] for row in first.report if row["status"] == "done"}
+    second = embedded("cp", "-r", "src/", "dst/")
+    assert second.code == 0, second.err
+    assert tree_of(tmp_path / "dst") == made
+    again = {row["key"] for row in second.report if row["action"] == "copy"}
+    assert copied
+    assert not copied & again, "what was done is not done again"
+    assert copied | again == set(made)
+
+
+def test_the_command_killed_takes_its_workers_along_and_goes_on(
+    embedded, make_tree, tree_of, tmp_path
+):
+    made = make_tree(tmp_path / "src", COUNT, SIZE)
+    process = embedded.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
+    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    workers = children_that_copy(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    embedded.end(process)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    there = files_in(tmp_path / "dst")
+    second = embedded("cp", "-r", "src/", "dst/")
+    assert second.code == 0, second.err
+    assert tree_of(tmp_path / "dst") == made
+    skipped = second.actions[("skip", "done")]
+    assert 0 < skipped <= there
