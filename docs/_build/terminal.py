@@ -215,9 +215,9 @@ def _svg(text: str, scene: Scene, theme: TerminalTheme) -> str:
     svg = console.export_svg(title=title, theme=theme, unique_id=f"t-{scene.name}")
     # rich names a font on another host; a picture of ours loads nothing.
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.S)
-    # Its clips of single lines cut the descenders of other fonts.
-    svg = re.sub(r' clip-path="url\(#[^"]*-line-\d+\)"', "", svg)
-    svg = re.sub(r'<clipPath id="[^"]*-line-\d+">.*?</clipPath>', "", svg, flags=re.S)
+    # Its clips cut the descenders of other fonts than the one it names.
+    svg = re.sub(r' clip-path="url\([^"]*\)"', "", svg)
+    svg = re.sub(r"<clipPath .*?</clipPath>", "", svg, flags=re.S)
     svg = svg.replace("Fira Code, monospace", "ui-monospace, Consolas, Menlo, monospace")
     return "\n".join(line.rstrip() for line in svg.splitlines() if line.strip()) + "\n"
 
