@@ -54,5 +54,10 @@ def svstorage_register_engines(registry: Registry) -> None:
 
 
 @hookspec
+def svstorage_register_observers(registry: Registry) -> None:
+    """Call ``registry.add_observer(observer)`` for each `svstorage.transfer.events.Observer`."""
+
+
+@hookspec
 def svstorage_register_commands(cli: click.Group) -> None:
     """Add click commands to ``cli``."""

@@ -32,6 +32,7 @@ HOOKS = (
     "svstorage_register_credential_resolvers",
     "svstorage_register_copy_strategies",
     "svstorage_register_engines",
+    "svstorage_register_observers",
 )
 _ALL_HOOKS = frozenset((*HOOKS, "svstorage_register_commands"))
 
@@ -41,6 +42,7 @@ _NEEDED = {
     "resolver": ("providers", "order", "ambient", "resolve"),
     "strategy": ("can_carry", "carry"),
     "engine": ("outcomes",),
+    "observer": ("observe",),
 }
 
 
@@ -63,6 +65,7 @@ class Registry:
     """By provider and name: ``static`` of S3 and ``static`` of Azure are two."""
     strategies: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, Any] = field(default_factory=dict)
+    observers: dict[str, Any] = field(default_factory=dict)
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     plugin: str = ""
@@ -99,6 +102,9 @@ class Registry:
 
     def add_engine(self, engine: Any) -> None:
         self._add("engine", self.engines, engine)
+
+    def add_observer(self, observer: Any) -> None:
+        self._add("observer", self.observers, observer)
 
     def provider(self, name: str) -> Any:
         """The provider of that name. Raises `PluginError` naming those that there are."""

@@ -23,13 +23,13 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
-from svstorage.model import Checksum, Entry, Stored
+from svstorage.model import Checksum, Entry, Part, Stored
 from svstorage.strategies.base import Context, Job, NoPartLog, PartLog, Strategy
 from svstorage.strategies.part_plan import PARTS_THRESHOLD
 from svstorage.transfer import compare
 from svstorage.transfer.bandwidth import BandwidthLimit
 from svstorage.transfer.options import TransferOptions
-from svstorage.transfer.part_log import MemoryPartLog, RunPartLog
+from svstorage.transfer.part_log import MemoryPartLog, RunPartLog, ToldPartLog
 from svstorage.transfer.report import Action, Result, Status
 from svstorage.transfer.retry import PASSING
 from svstorage.transfer.stop import StopToken
@@ -94,6 +94,7 @@ class Carrier:
         part_log: Callable[[Work], RunPartLog] | None = None,
         moved: Callable[[int], None] = lambda count: None,
         throttled: Callable[[], None] = lambda: None,
+        observe: Callable[[Work, int, Exception | Part], None] | None = None,
     ) -> None:
         self._strategies = strategies
         self._options = options
@@ -101,6 +102,7 @@ class Carrier:
         self._part_log = part_log
         self._moved = moved
         self._throttled = throttled
+        self._observe = observe
         self._limit = BandwidthLimit(options.bwlimit) if options.bwlimit else None
 
     def choose(self, job: Job, *, rather_not: str | None = None) -> Strategy:
@@ -191,6 +193,11 @@ class Carrier:
                 if self._part_log
                 else MemoryPartLog(job.entry, job.pair.destination, job.destination_key)
             )
+        observe = self._observe
+        if observe is not None:
+            return ToldPartLog(
+                attempt.parts, lambda part: observe(attempt.work, attempt.count, part)
+            )
         return attempt.parts
 
     def _again(self, attempt: _Attempt, error: Exception) -> None:
@@ -207,6 +214,9 @@ class Carrier:
 
         def note(error: Exception) -> None:
             last[0] = error
+            # `retries` further tries follow the first.
+            if self._observe is not None and attempt.count <= self._options.retries:
+                self._observe(attempt.work, attempt.count, error)
             if isinstance(error, Throttled):
                 self._throttled()
                 if error.retry_after is None:

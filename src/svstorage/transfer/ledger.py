@@ -42,6 +42,7 @@ class Ledger:
         max_errors: int | None,
         on_result: Callable[[Result], None] | None,
         report: ReportFile | None,
+        observe: Callable[[Result], None] | None = None,
     ) -> None:
         self.counters = Counters()
         self.planned = Counters()
@@ -57,6 +58,7 @@ class Ledger:
         self._max_errors = max_errors
         self._on_result = on_result
         self._report = report
+        self._observe = observe
         self.closing = False
         """The run is about to end: nobody waits for room any more."""
         self._told_room = threading.Condition()
@@ -186,6 +188,8 @@ class Ledger:
             kept.append(result)
 
     def publish(self, result: Result) -> None:
+        if self._observe is not None:
+            self._observe(result)
         if self._on_result is not None:
             self._on_result(result)
         if self._report is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from svstorage.addresses import display
@@ -43,6 +44,21 @@ def abort(end: End, key: str, upload_id: str) -> None:
             return  # rclone's way to say that there are no uploads
         except StorageError as error:
             log.warning("an unfinished upload of %s was left behind: %s", display(key), error)
+
+
+class ToldPartLog:
+    """Another part log, whose finished parts are told."""
+
+    def __init__(self, log: PartLog, told: Callable[[Part], None]) -> None:
+        self._log = log
+        self._told = told
+        self.upload = log.upload
+        self.begin = log.begin
+        self.forget = log.forget
+
+    def finished(self, part: Part) -> None:
+        self._log.finished(part)
+        self._told(part)
 
 
 class JournalPartLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Protocol
 from svstorage.addresses import display
 from svstorage.errors import Interrupted, StorageError, UsageError
 from svstorage.plugins import Registry
-from svstorage.strategies.base import Pair, Strategy
+from svstorage.strategies.base import Pair
+from svstorage.transfer import chosen
 from svstorage.transfer.carry import Carrier, Carries, Outcome, Work, describe
 from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.deletion import Deletions, Trust, delete, refusal
-from svstorage.transfer.engine import Concurrency, Engine
+from svstorage.transfer.engine import Concurrency
+from svstorage.transfer.events import Observers
 from svstorage.transfer.filters import build_filter
 from svstorage.transfer.journal import Journal, JournalBusy, default_path
 from svstorage.transfer.ledger import Ledger
@@ -52,6 +54,8 @@ class Hooks:
     report: ReportFile | None = None
     references: Callable[[Pair], Sequence[EndReference]] | None = None
     """How another process opens both ends; None where it cannot."""
+    observed: bool = True
+    """False in a worker: the process that runs the whole tells of it."""
 
 
 class Run:
@@ -73,14 +77,18 @@ class Run:
         self.options = options
         self.on_exists: OnExists = options.on_exists or default_on_exists
         self.hooks = hooks
+        self._observers = Observers(registry.observers.values() if hooks.observed else ())
         self.ledger = Ledger(
-            max_errors=options.max_errors, on_result=hooks.on_result, report=hooks.report
+            max_errors=options.max_errors,
+            on_result=hooks.on_result,
+            report=hooks.report,
+            observe=self._observers.ended if self._observers else None,
         )
         # Stops with the caller's token, and also when the run gives up by itself.
         self.stop = hooks.stop.child()
         self._keep_journal = keep_journal
-        self._strategies = _strategies(registry, options.strategy)
-        self.engine = _engine(registry, options.engine, options.engine_options)
+        self._strategies = chosen.strategies(registry, options.strategy)
+        self.engine = chosen.engine(registry, options.engine, options.engine_options)
         self._meter = Meter()
         self._planning_done = False
         self._journal: Journal | None = None
@@ -106,6 +114,16 @@ class Run:
         """
         if self.options.delete and self.options.max_delete is not None:
             _at_least(self.options.max_delete, 0, "--max-delete")
+        return self._observers.over(
+            lambda: self._execute(planner_of, carrier, shape), self.operation, self.pair
+        )
+
+    def _execute(
+        self,
+        planner_of: Callable[[Run, Deletions | None], Planner],
+        carrier: Carries | None,
+        shape: Shape | None,
+    ) -> Report:
         ledger = self.ledger
         with ExitStack() as stack:
             deletions = None
@@ -197,6 +215,7 @@ class Run:
             part_log=self._part_log_for(self._journal) if self._journal is not None else None,
             moved=self._meter.moved,
             throttled=self._concurrency.slow_down,
+            observe=self._observers.on_the_way if self._observers else None,
         )
 
         def works() -> Iterator[Work]:
@@ -349,32 +368,6 @@ def identity(pair: Pair) -> tuple[str, str]:
     return tuple(  # type: ignore[return-value]
         f"{end.store.identity}|{end.bucket}|{end.prefix}" for end in (pair.source, pair.destination)
     )
-
-
-def _strategies(registry: Registry, name: str | None) -> Sequence[Strategy]:
-    known = registry.strategies
-    if name is None:
-        return list(known.values())
-    if name not in known:
-        raise UsageError(f"--strategy: none is called {name!r}; there are: {_names(known)}")
-    return [known[name], *(s for s in known.values() if s.name == "marker" and s.name != name)]
-
-
-def _engine(registry: Registry, name: str, given: Iterable[str]) -> Engine:
-    if name not in registry.engines:
-        raise UsageError(
-            f"--engine: none is called {name!r}; there are: {_names(registry.engines)}"
-        )
-    engine: Engine = registry.engines[name]
-    known = {option.name for option in getattr(engine, "options", ())}
-    for option in given:
-        if option not in known:
-            raise UsageError(f"--engine {name}: it has no option --{option}")
-    return engine
-
-
-def _names(table: Iterable[str]) -> str:
-    return ", ".join(sorted(table)) or "none"
 
 
 def _at_least(value: int, least: int, option: str) -> None:

@@ -64,7 +64,7 @@ def _run(task: TreeTask, span: Span, stop: StopToken) -> SpanReport:
         options=options,
         default_on_exists=task.on_exists,
         registry=plugins().registry,
-        hooks=Hooks(on_result=results.append, stop=stop.child()),
+        hooks=Hooks(on_result=results.append, stop=stop.child(), observed=False),
         keep_journal=True,  # until the whole tree is done; see `forget`
     )
     extra = Deletions() if task.collect_extra else None

@@ -19,6 +19,7 @@ _TITLES = {
     "resolver": "CREDENTIAL RESOLVERS",
     "strategy": "COPY STRATEGIES",
     "engine": "ENGINES",
+    "observer": "OBSERVERS",
     "command": "COMMANDS",
 }
 
@@ -82,6 +83,7 @@ def _rows() -> Iterator[dict[str, str]]:
         "resolver": {"/".join(key): item for key, item in registry.resolvers.items()},
         "strategy": registry.strategies,
         "engine": registry.engines,
+        "observer": registry.observers,
     }
     for kind, table in tables.items():
         for name, item in table.items():
