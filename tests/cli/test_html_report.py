@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from svstorage.cli.html_report import MOST_SAMPLES, Recorder
 from svstorage.transfer.report import Counters, Progress, Result
 from tests.cli.conftest import Store
+from tests.jupyter.browser import Browser
 
 _VOID = {"meta", "br", "line"}
 
@@ -92,3 +96,44 @@ def test_the_recorder_does_not_grow() -> None:
     assert sum(one.objects for one in recorder.sizes) == 5000
     assert sum(one.size for one in recorder.sizes) == sum(range(5000))
     assert [one.objects for one in recorder.sizes][:3] == [1, 1024, 3975]
+
+
+def test_in_a_browser(new_store: Callable[..., Store], tmp_path: Path) -> None:
+    """It fits a phone, is dark where that is wanted, and asks nothing of anybody."""
+    one, two = new_store("disk"), new_store("disk", make=False)
+    one.write("a-name-without-a-blank-" * 10, b"1")
+    (two.server.root / one.public / ("a-name-without-a-blank-" * 10) / "x").mkdir(parents=True)
+    for number in range(8):
+        one.write(f"{number}.bin", bytes(100_000))
+    site = tmp_path / "site"
+    site.mkdir()
+    words = ("--bwlimit", "1M", "--retries", "0", "--html-report", site / "report.html")
+    assert one("migrate", "--to-env", two.env_file, *words).code == 1
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            asked.append(self.path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with Browser(tmp_path / "browser") as browser:
+            browser.page("goto", f"http://127.0.0.1:{server.server_port}/report.html")
+            assert "Migration NOT complete" in browser.see("h1")
+            shown = browser.page("evaluate", "document.querySelector('polyline').getBBox().width")
+            assert shown > 100
+            for width in (1280, 360):
+                browser.page("setViewportSize", {"width": width, "height": 800})
+                wide = browser.page("evaluate", "document.documentElement.scrollWidth")
+                assert wide <= width
+            colours = set()
+            for scheme in ("light", "dark"):
+                browser.page("emulateMedia", {"colorScheme": scheme})
+                colours.add(browser.page("evaluate", "getComputedStyle(document.body).color"))
+            assert len(colours) == 2
+            assert browser.errors() == []
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert set(asked) <= {"/report.html", "/favicon.ico"}
