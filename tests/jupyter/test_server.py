@@ -196,6 +196,7 @@ def test_ten_thousand_small_files(
     # This server's objects are files: put there by hand they cost no upload.
     assert rclone_s3.data is not None
     bucket = rclone_s3.data / "ten-thousand"
+    rclone_s3.client().create_bucket(Bucket=bucket.name)
     s3 = make_s3(rclone_s3, bucket.name)
     for number in range(count):
         path = bucket / f"jupyter/anna/{number % 100:02}/{number:05}.txt"
