@@ -191,7 +191,7 @@ def build(values: dict[str, Any]) -> TransferOptions:
         if not journal:
             raise click.UsageError("--journal: name a file, or none")
         if Path(journal).is_dir():
-            raise click.UsageError(f"--journal: {journal} is a folder; name a file, or none")
+            raise click.UsageError(f"--journal: {journal} is a folder. Name a file, or none")
         options = replace(options, journal="none" if journal == "none" else Path(journal))
     low, high = options.min_size, options.max_size
     if low is not None and high is not None and low > high:

@@ -108,7 +108,7 @@ def _legs_of(
     elif not place.is_folder():
         raise ObjectNotFound(f"{place.text}: there is no such object or folder")
     if not recursive:
-        raise UsageError(f"{place.text}: is a folder; to copy what is in it: cp -r")
+        raise UsageError(f"{place.text}: this is a folder. To copy what is in it: cp -r")
     under = into_folder_name(place, exists and not place.is_folder_form)
     prefix = destination.folder + under
     refuse_overlap(place, place.folder, destination, prefix)

@@ -79,11 +79,11 @@ def _refuse_folder(target: Target, recursive: bool) -> None:
         return
     if not target.key:
         what = "folder" if target.is_path else "whole bucket"
-        raise UsageError(f"{target.text}: this is a {what}; use -r to delete what is in it")
+        raise UsageError(f"{target.text}: this is a {what}. To delete what is in it: rm -r")
     if head_or_none(target) is None and not target.key.endswith("/"):
         below = next(iter(target.store.list_level(target.bucket, target.folder)), None)
         if below is not None:
-            raise UsageError(f"{target.text}: this is a folder; use -r to delete what is in it")
+            raise UsageError(f"{target.text}: this is a folder. To delete what is in it: rm -r")
 
 
 def _keys(lister: Lister, target: Target, recursive: bool) -> Iterator[str]:
