@@ -170,7 +170,7 @@ class Carrier:
             throttled=self._throttled,
         )
         if self._options.on_exists == "error" and attempt.work.existing is not None:
-            raise ObjectExists(f"{display(job.destination_key)}: is there already")
+            raise ObjectExists(f"{display(job.destination_key)}: it is there already")
         try:
             confirmed = strategy.carry(job, context)
             attempt.published = confirmed.stored

@@ -32,7 +32,9 @@ def command(state: State, addresses: tuple[str, ...], force: bool) -> int:
             if deleter.failures or lister.exit_code:
                 raise ObjectError(f"{target.address()}: not removed, as objects in it are left")
         elif next(iter(target.store.list_level(target.bucket)), None) is not None:
-            raise ObjectError(f"{target.address()}: it is not empty. To delete what is in it too: rb --force")
+            raise ObjectError(
+                f"{target.address()}: it is not empty. To delete what is in it too: rb --force"
+            )
         target.store.delete_bucket(target.bucket)
         if state.json:
             state.out.record({"bucket": target.bucket, "removed": True})
