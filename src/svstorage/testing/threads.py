@@ -27,6 +27,7 @@ class ThreadsContract:
         subject.put("o", versions[0])
         stop = threading.Event()
         torn: list[int] = []
+        failed: list[BaseException] = []
 
         def read() -> None:
             while not stop.is_set():
@@ -34,6 +35,9 @@ class ThreadsContract:
                     seen = subject.get("o")
                 except ObjectChanged:
                     continue  # said, so that nobody takes it for one version
+                except Exception as error:
+                    failed.append(error)
+                    return
                 if seen not in versions:
                     torn.append(len(seen))
 
@@ -48,4 +52,5 @@ class ThreadsContract:
             for reader in readers:
                 reader.join(60)
         assert not torn
+        assert not failed
         assert subject.get("o") in versions
