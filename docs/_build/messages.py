@@ -110,6 +110,7 @@ def _run(command: str, folder: str) -> subprocess.CompletedProcess[str]:
     environ |= dict(one.split("=", 1) for one in settings.split())
     environ |= {"HOME": folder, "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "100"}
     environ |= {"DATA_PATH": str(Path(folder, "data")), "PYTHONWARNINGS": "ignore"}
+    environ |= {"SVSTORAGE_DISABLE_PLUGINS": "*"}
     program, *rest = words.split()
     # `svstorage` of this very interpreter; any other program as it is found.
     head = [sys.executable, "-m", "svstorage.cli"] if program == "svstorage" else [program]

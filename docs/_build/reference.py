@@ -7,13 +7,18 @@ fall behind the code.
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import capabilities
 import click
+import distributions
 import messages
+
+# The site shows what comes with the package, whatever else the builder has installed.
+os.environ["SVSTORAGE_DISABLE_PLUGINS"] = "*"
 
 _MARK = re.compile(r"^<!-- svstorage: ([a-z-]+) -->$", re.MULTILINE)
 
@@ -97,4 +102,5 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "error-examples": messages.examples,
     "installed": installed,
     "capabilities": capabilities.table,
+    "plugin-readmes": distributions.readmes,
 }
