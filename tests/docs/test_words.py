@@ -123,3 +123,14 @@ def test_it_would_notice() -> None:
     assert _wrong(["svstorage", "ls", "-lX"]) == "ls has no -lX"
     text = "```sh\nA=1 svstorage ls | head # svstorage no\n```\n`svstorage du sv://b`"
     assert list(_commands(text)) == ["svstorage ls ", "svstorage du sv://b"]
+
+
+def test_the_strategies_of_the_explanation_are_those_that_there_are() -> None:
+    text = (REPO / "docs/explanation/how-a-copy-works.md").read_text()
+    table = text[text.index("| strategy | carries |") :].split("\n\n")[0]
+    own = {
+        name
+        for name in plugins().registry.strategies
+        if plugins().registry.owners["strategy", name] == "strategies"
+    }
+    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.M)) == own
