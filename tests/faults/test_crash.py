@@ -91,7 +91,7 @@ def test_killed_at_random(
     draw = random.Random(seed)
     copy = make(way, journey, side, tmp_path)
     old: Tree = {}
-    span = 0.5
+    span = 0.1
     kills = KILLS[way][0] * FACTOR
     died = 0
     for kill in range(kills):
@@ -128,7 +128,7 @@ def test_killed_at_random(
         copy.adds_up(again)
         old = new
         # Aim at the whole length of a run, wherever the machine is now.
-        span = 0.8 * span + 0.2 * max(0.05, again.seconds * 1.2)
+        span = 0.5 * span + 0.5 * max(0.01, again.seconds * 1.2)
     print(f"{died} of {kills} runs died")
     assert died > kills // 4, "too few runs were alive when they were killed: aim better"
 

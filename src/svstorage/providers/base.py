@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
 
 from svstorage.model import (
     Attributes,
@@ -276,6 +276,15 @@ class CopiesAcross(Protocol):
         attributes: Attributes | None = None,
     ) -> Stored:
         """As `ObjectStore.copy`, where the source is a bucket of ``other``."""
+        ...
+
+
+@runtime_checkable
+class ShowsUploads(Protocol):
+    """A store that can show what it holds of an unfinished upload (local disk)."""
+
+    def open_upload(self, bucket: str, key: str, upload_id: str) -> BinaryIO:
+        """The bytes so far, each part at its offset. Raises `ObjectNotFound`."""
         ...
 
 

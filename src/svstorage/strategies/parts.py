@@ -22,10 +22,11 @@ from svstorage.errors import (
     Throttled,
 )
 from svstorage.model import Checksum, Entry, Part, PartLimits, Stored
-from svstorage.providers.base import MultipartStore
+from svstorage.providers.base import MultipartStore, ShowsUploads
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
 from svstorage.strategies.digest import joined, told_part
+from svstorage.strategies.following import Follower
 from svstorage.strategies.hashing import Digest, HashingBody
 from svstorage.strategies.part_plan import MIB, PARTS_THRESHOLD, part_ranges, part_size
 
@@ -65,6 +66,7 @@ class _PartsCopy:
         self.hashed = context.verify == "checksum" and not _is_read_back(job)
         self.whole: Digest | None = None
         """Of all bytes so far, where they go in order."""
+        self.follower: Follower | None = None
         self.source_part = told_part(self.source, job.entry) if self.hashed else None
 
     def run(self) -> Confirmed:
@@ -80,12 +82,18 @@ class _PartsCopy:
                 self.digests[known.number] = bytes.fromhex(known.checksum.value)
         if self._proves_whole and not finished:
             self.whole = hashlib.md5(usedforsecurity=False)
+        self._follow(upload_id, ranges, set(done))
         try:
             self._carry_all(upload_id, missing, done)
+            sent = self.follower.checksum() if self.follower is not None else self._sent()
         except NotSupported as error:
             # A service that cannot take a part twice (rclone's) would refuse it for ever.
             raise self._begun_anew(upload_id, error) from None
-        sent = self._sent()
+        finally:
+            if self.follower is not None:
+                self.follower.give_up()
+        if self.follower is not None and sent != entry.checksum:
+            self._refuse(upload_id, "MD5")
         if self.whole is not None and Checksum("md5", self.whole.hexdigest()) != entry.checksum:
             self._refuse(upload_id, "MD5")
         if sent is not None and part == self.source_part and sent != entry.checksum:
@@ -100,12 +108,27 @@ class _PartsCopy:
         """Between two services only an MD5 of the whole tells whether what was read is right.
 
         It needs the bytes in order, and so one part at a time. A local destination is read
-        once more instead, which costs less (see `svstorage.transfer.verify`).
+        once more instead, which costs less (see `svstorage.strategies.following`).
         """
         announced = self.job.entry.checksum
         if not self.hashed or announced is None or announced.algorithm != "md5":
             return False
         return not self.destination.store.capabilities.is_local
+
+    def _follow(
+        self, upload_id: str, ranges: list[tuple[int, int, int]], finished: set[int]
+    ) -> None:
+        """Where the parts are not hashed, their whole is, if the destination shows it."""
+        store = self.destination.store
+        if self.context.verify != "checksum" or self.hashed or not isinstance(store, ShowsUploads):
+            return
+        bucket, key = self.destination.bucket, self.job.destination_key
+        self.follower = Follower(
+            lambda: store.open_upload(bucket, key, upload_id),
+            ranges,
+            finished,
+            self.context.check_stop,
+        )
 
     def _refuse(self, upload_id: str, which: str) -> NoReturn:
         """Which part is the bad one cannot be told: none of them is used again."""
@@ -301,6 +324,8 @@ class _PartsCopy:
             self.digests[number] = bytes.fromhex(sent.value)
             part = replace(part, checksum=sent)
         self.context.parts.finished(part)
+        if self.follower is not None:
+            self.follower.part_finished(number)
         return part
 
     def _sent(self) -> Checksum | None:
@@ -311,8 +336,8 @@ class _PartsCopy:
 
 
 def _is_read_back(job: Job) -> bool:
-    """True where `verify.confirm` reads the whole file for the digest that the source announces:
-    digests of its parts could be compared with nothing, and cost as much as that reading."""
+    """True where the whole file is read for the digest that the source announces: digests of its
+    parts could be compared with nothing, and cost as much as that reading."""
     announced = job.entry.checksum
     local = job.pair.destination.store.capabilities.is_local
     return local and announced is not None and announced.algorithm == "md5"

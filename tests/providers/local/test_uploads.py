@@ -13,6 +13,7 @@ import pytest
 
 from svstorage.errors import BucketNotFound, ObjectChanged, ObjectError, ObjectNotFound
 from svstorage.model import Attributes, Part
+from svstorage.providers.local import uploads
 from svstorage.providers.local.store import LocalStore
 from tests.providers.local.conftest import BUCKET, get, keys, put, tree
 
@@ -33,6 +34,7 @@ def test_parts_survive_their_process(store: LocalStore, root: Path):
     data = os.urandom(3 * PART)
     code = """
 import sys
+from svstorage.providers.local import uploads
 from svstorage.providers.local.store import LocalStore
 store = LocalStore(sys.argv[1])
 data = open(sys.argv[2], "rb").read()
@@ -229,3 +231,32 @@ def test_a_bucket_with_an_unfinished_upload_is_not_empty(store: LocalStore, base
     store.abort_upload(BUCKET, "o", upload)
     store.delete_bucket(BUCKET)
     assert not base.exists()
+
+
+def test_after_a_loss_of_power_only_what_was_flushed_is_trusted(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+):
+    """No machine can be switched off here: another start of it is told by its boot id."""
+    monkeypatch.setattr(uploads, "_SYNC_EVERY", 2)
+    data = os.urandom(3 * PART)
+    upload = store.start_upload(BUCKET, KEY, size=len(data))
+    parts = [send(store, upload, number, data) for number in (1, 2, 3)]
+    assert store.list_parts(BUCKET, KEY, upload) == parts
+    monkeypatch.setattr(uploads, "_boot", lambda: "another start")
+    assert store.list_parts(BUCKET, KEY, upload) == parts[:2]
+    with pytest.raises(ObjectChanged, match="part 3"):
+        store.complete_upload(BUCKET, KEY, upload, parts)
+    send(store, upload, 3, data)
+    store.complete_upload(BUCKET, KEY, upload, parts)
+    assert get(store, KEY) == data
+
+
+def test_an_unfinished_upload_can_be_read(store: LocalStore):
+    data = os.urandom(2 * PART)
+    upload = store.start_upload(BUCKET, KEY, size=len(data))
+    send(store, upload, 2, data)
+    with store.open_upload(BUCKET, KEY, upload) as file:
+        file.seek(PART)
+        assert file.read() == data[PART:]
+    with pytest.raises(ObjectNotFound):
+        store.open_upload(BUCKET, KEY, "0" * 16)
