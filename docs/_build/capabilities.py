@@ -60,10 +60,10 @@ def _size(count: int) -> str:
     """Bytes in words; no limit where it is that of a file's length itself."""
     if count >= 1 << 62:
         return "no limit"
-    power = 0
-    while count >= 1024 and power < len(_UNITS) - 1:
-        count, power = count / 1024, power + 1  # type: ignore[assignment]
-    return f"{count:.4g} {_UNITS[power]}"
+    sizes = [(count / 1024**power, unit) for power, unit in enumerate(_UNITS)]
+    whole = [(size, unit) for size, unit in sizes if size == int(size) and size < 10_000]
+    size, unit = whole[-1] if whole else next(pair for pair in sizes if pair[0] < 1024)
+    return f"{size:.4g} {unit}"
 
 
 def _flag(name: str) -> Callable[[Any], bool]:
