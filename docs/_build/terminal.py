@@ -1,8 +1,9 @@
 """Pictures of the terminal: real commands in a real pseudo-terminal, drawn as SVG by rich.
 
 ``./dev pictures`` runs this and writes ``docs/assets/terminal/*.svg``, each for a dark and a light
-page. It needs what the tests need (rclone plays S3). Run it again when the commands say something
-else than the pictures show, and look at them before you commit them.
+page, and the HTML report of a migration as chromium shows it. It needs what the tests need (rclone
+plays S3). Run it again when the commands say something else than the pictures show, and look at
+them before you commit them.
 """
 
 from __future__ import annotations
@@ -78,6 +79,25 @@ def main() -> None:
                 target = ASSETS / f"{scene.name}-{mode}.svg"
                 target.write_text(_svg(f"$ {scene.command}\n{text}", scene, theme))
                 print(target)  # noqa: T201 - a script
+        if not sys.argv[1:] or "html-report" in sys.argv[1:]:
+            _prepare(Path(folder), port)
+            print(_html_report(Path(folder), port))  # noqa: T201
+
+
+def _html_report(folder: Path, port: int) -> Path:
+    """The page for a browser, of a migration slow enough to have rates."""
+    command = "svstorage migrate --to-env .env.s3 --bwlimit 1M --html-report report.html"
+    _record(Scene("html-report", command), str(folder))
+    page = folder / "report.html"
+    page.write_text(page.read_text().replace(str(folder), HOME).replace(f":{port}", ":9000"))
+    target = ASSETS / "html-report.png"
+    subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         "--disable-background-networking", f"--user-data-dir={folder}/browser",
+         "--window-size=900,1330", f"--screenshot={target}", page.as_uri()],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return target
 
 
 @contextmanager
