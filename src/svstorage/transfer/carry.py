@@ -141,6 +141,7 @@ class Carrier:
                 self._again(attempt, error)
         except Interrupted:
             attempt.forget_parts()
+            self._remove_bad(attempt)
             raise
         except (StorageError, OSError) as error:
             return self._failed(attempt, started, error)
@@ -173,10 +174,14 @@ class Carrier:
             raise ObjectExists(f"{display(job.destination_key)}: it is there already")
         try:
             confirmed = strategy.carry(job, context)
-            attempt.published = confirmed.stored
-            attempt.stored, attempt.checksum = confirm(
-                job, confirmed, self._options.verify, self._stop.check
-            )
+            try:
+                attempt.stored, attempt.checksum = confirm(
+                    job, confirmed, self._options.verify, self._stop.check
+                )
+            except ChecksumMismatch:
+                attempt.bad = confirmed.stored
+                raise
+            attempt.bad = None
         except BaseException:
             self._moved(-attempt.moved)
             attempt.moved = 0
@@ -260,20 +265,19 @@ class Carrier:
 
     def _failed(self, attempt: _Attempt, started: float, error: Exception) -> Outcome:
         attempt.forget_parts()
-        if isinstance(error, ChecksumMismatch):
-            self._remove_bad(attempt)
+        self._remove_bad(attempt)
         outcome = self._outcome(attempt, started, action="copy", error=error)
         return replace(outcome, error=error)
 
     def _remove_bad(self, attempt: _Attempt) -> None:
         """Bytes that are known to be wrong must not stay under a final name."""
-        published = attempt.published
-        if published is None:
+        bad = attempt.bad
+        if bad is None:
             return
         destination, key = attempt.job.pair.destination, attempt.job.destination_key
         with contextlib.suppress(StorageError, OSError):
             there = destination.store.head(destination.bucket, key).entry
-            if there.etag == published.etag:
+            if there.etag == bad.etag:
                 destination.store.delete(destination.bucket, key)
 
     def _outcome(
@@ -310,7 +314,7 @@ class _Attempt:
     """The state of one object while it is being tried."""
 
     __slots__ = (
-        "avoid", "checksum", "count", "job", "moved", "parts", "published", "stored", "strategy",
+        "avoid", "bad", "checksum", "count", "job", "moved", "parts", "stored", "strategy",
         "work",
     )  # fmt: skip
 
@@ -321,7 +325,8 @@ class _Attempt:
         self.moved = 0
         self.strategy: str | None = None
         self.avoid: str | None = None
-        self.published: Stored | None = None
+        self.bad: Stored | None = None
+        """What a try has published and found to be wrong, until another one has replaced it."""
         self.stored: Stored | None = None
         self.checksum: Checksum | None = None
         self.parts: RunPartLog | None = None
