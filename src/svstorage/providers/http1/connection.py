@@ -1,14 +1,7 @@
-"""HTTP/1.1 for small requests whose answers fit in memory: one send, one receive, little Python.
-
-A general HTTP client costs several times the CPU that a small object costs itself; this one does
-only what calls of storage services need. It never follows redirects, reads no environment, knows
-no proxies, cookies or compression, and is strict: an answer that is not plainly well-formed
-(RFC 9112) ends the connection with `MalformedAnswer`.
-"""
+"""One connection: a request sent, its whole answer received, with little Python between."""
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import socket
@@ -16,10 +9,9 @@ import ssl
 import struct
 import sys
 import time
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from svstorage.providers.http1.syntax import Answer, MalformedAnswer, parse_head
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -32,83 +24,15 @@ _IDLE_TRUSTED = 0.1
 _IDLE_LONGEST = 50.0
 """Seconds that a connection may rest: most servers close it after a minute."""
 
-_FIELD_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a token of RFC 9110, section 5.6.2
-_HEAD = re.compile(
-    rf"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?((?:\r\n{_FIELD_NAME}:[^\r\n\0]*)*)\Z"
-)
-_LINES = re.compile(
-    rf"{_FIELD_NAME}: [^\x00-\x08\x0a-\x1f\x7f]*(?:\n{_FIELD_NAME}: [^\x00-\x08\x0a-\x1f\x7f]*)*\Z"
-)
-_TARGET = re.compile(r"/[\x21-\x7e]*\Z")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n\0]*)?\Z")
-
-
-class MalformedAnswer(OSError):
-    """The peer does not speak HTTP/1.1 as it is written."""
 
 
 class AnswerTooLarge(OSError):
     """The body is larger than the caller allows."""
 
 
-class NotConnected(OSError):
-    """There is no connection at all; the cause tells why."""
-
-
-class _Stale(OSError):
+class Stale(OSError):
     """A rested connection was closed by the peer before it sent a byte of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. Header names are lower case, values as Latin-1; equal names are joined."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes | bytearray
-
-
-def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """The head of a request. Values are sent as Latin-1.
-
-    Raises:
-        ValueError: a name or value would end its line and begin another.
-    """
-    if not _TARGET.match(target):
-        raise ValueError("the request target is not percent-encoded")
-    if not headers:
-        raise ValueError("a request has at least a host header")
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    text = "\n".join(lines)
-    # As many line ends as were put there, and nothing but names and values between them.
-    if text.count("\n") != len(lines) - 1 or not _LINES.match(text):
-        raise ValueError("a header has an impossible name, or a control character in its value")
-    text = text.replace("\n", "\r\n")
-    return f"{method} {target} HTTP/1.1\r\n{text}\r\n\r\n".encode("latin-1")
-
-
-def parse_head(text: str) -> tuple[int, int, dict[str, str]]:
-    """(minor version, status, headers) of a head without its closing blank line.
-
-    Raises:
-        MalformedAnswer: it is not exactly a status line and header lines.
-    """
-    match = _HEAD.match(text)
-    if match is None:
-        raise MalformedAnswer("the answer does not begin as HTTP/1.1 does")
-    headers: dict[str, str] = {}
-    block = match[3]
-    if block:
-        for line in block[2:].split("\r\n"):
-            name, _, value = line.partition(":")
-            name = name.lower()
-            value = value.strip(" \t")
-            if name in headers:
-                if name in ("content-length", "transfer-encoding"):
-                    raise MalformedAnswer(f"the answer has {name} twice")
-                value = f"{headers[name]}, {value}"
-            headers[name] = value
-    return int(match[1]), int(match[2]), headers
 
 
 class Connection:
@@ -159,7 +83,7 @@ class Connection:
     def exchange(self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool) -> Answer:
         """Send a request and read its answer; ``no_body`` where it answers a HEAD.
 
-        Raises `OSError`; the connection is closed then. `_Stale` means that it had been used
+        Raises `OSError`; the connection is closed then. `Stale` means that it had been used
         before and that nothing at all came back: the request may be sent once more.
         """
         try:
@@ -181,10 +105,10 @@ class Connection:
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             # An early refusal may be waiting to be read, but not on a connection that is gone.
             if self._used:
-                raise _Stale(str(error)) from None
+                raise Stale(str(error)) from None
             raise
         if not data:
-            kind = _Stale if self._used else ConnectionResetError
+            kind = Stale if self._used else ConnectionResetError
             raise kind("the service closed the connection without an answer")
         self._rest += data
         for _ in range(_MAX_INTERIM):
@@ -339,78 +263,3 @@ def _set_timeout(sock: socket.socket, seconds: float, *, plain: bool) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
     else:
         sock.settimeout(seconds)
-
-
-class Pool:
-    """Connections to one host. Safe to use from many threads, and after a fork."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        tls: ssl.SSLContext | None = None,
-        connect_timeout: float = 10.0,
-        timeout: float = 60.0,
-        keep: int = 256,
-    ) -> None:
-        self._host = host
-        self._port = port
-        self._tls = tls
-        self._connect_timeout = connect_timeout
-        self._timeout = timeout
-        self._idle: deque[Connection] = deque(maxlen=keep)
-        self._pid = os.getpid()
-
-    def exchange(
-        self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool = False
-    ) -> Answer:
-        """Send a request that may be repeated, and read the whole answer.
-
-        A request that meets a connection which the service had closed meanwhile is sent again
-        on a new one. ``limit`` is the largest body taken, in bytes. Raises `OSError`.
-        """
-        while (connection := self._rested()) is not None:
-            try:
-                return self._on(connection, head, body, limit, no_body)
-            except _Stale:
-                continue
-        return self._on(self._connect(), head, body, limit, no_body)
-
-    def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
-
-    def _on(
-        self, connection: Connection, head: bytes, body: Buffer, limit: int, no_body: bool
-    ) -> Answer:
-        answer = connection.exchange(head, body, limit=limit, no_body=no_body)
-        if connection.reusable:
-            connection.rested = time.monotonic()
-            self._idle.append(connection)
-        return answer
-
-    def _rested(self) -> Connection | None:
-        if self._pid != os.getpid():  # the sockets are the parent's
-            self._idle = deque(maxlen=self._idle.maxlen)
-            self._pid = os.getpid()
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
-            if connection.looks_alive():
-                return connection
-            connection.close()
-
-    def _connect(self) -> Connection:
-        try:
-            return Connection(
-                self._host,
-                self._port,
-                tls=self._tls,
-                connect_timeout=self._connect_timeout,
-                timeout=self._timeout,
-            )
-        except OSError as error:
-            raise NotConnected(str(error)) from error

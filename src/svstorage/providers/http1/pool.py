@@ -1,0 +1,95 @@
+"""Connections to one host, kept for the next request."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from svstorage.providers.http1.connection import Connection, Stale
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from svstorage.providers.http1.syntax import Answer
+
+
+class NotConnected(OSError):
+    """There is no connection at all; the cause tells why."""
+
+
+class Pool:
+    """Connections to one host. Safe to use from many threads, and after a fork."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout: float = 10.0,
+        timeout: float = 60.0,
+        keep: int = 256,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._connect_timeout = connect_timeout
+        self._timeout = timeout
+        self._idle: deque[Connection] = deque(maxlen=keep)
+        self._pid = os.getpid()
+
+    def exchange(
+        self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool = False
+    ) -> Answer:
+        """Send a request that may be repeated, and read the whole answer.
+
+        A request that meets a connection which the service had closed meanwhile is sent again
+        on a new one. ``limit`` is the largest body taken, in bytes. Raises `OSError`.
+        """
+        while (connection := self._rested()) is not None:
+            try:
+                return self._on(connection, head, body, limit, no_body)
+            except Stale:
+                continue
+        return self._on(self._connect(), head, body, limit, no_body)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _on(
+        self, connection: Connection, head: bytes, body: Buffer, limit: int, no_body: bool
+    ) -> Answer:
+        answer = connection.exchange(head, body, limit=limit, no_body=no_body)
+        if connection.reusable:
+            connection.rested = time.monotonic()
+            self._idle.append(connection)
+        return answer
+
+    def _rested(self) -> Connection | None:
+        if self._pid != os.getpid():  # the sockets are the parent's
+            self._idle = deque(maxlen=self._idle.maxlen)
+            self._pid = os.getpid()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if connection.looks_alive():
+                return connection
+            connection.close()
+
+    def _connect(self) -> Connection:
+        try:
+            return Connection(
+                self._host,
+                self._port,
+                tls=self._tls,
+                connect_timeout=self._connect_timeout,
+                timeout=self._timeout,
+            )
+        except OSError as error:
+            raise NotConnected(str(error)) from error
