@@ -11,6 +11,7 @@ from svstorage.credentials.base import Passed
 from svstorage.credentials.resolve import find_credentials
 from svstorage.errors import CredentialsError, SettingsError
 from svstorage.plugins import Registry
+from svstorage.providers.s3.aws import aws_host
 from svstorage.settings import Settings
 from tests.credentials.conftest import AWS, CANARY, FAKE_KEY, OTHER
 
@@ -85,6 +86,36 @@ def test_ambient_credentials_stay_at_home_for_another_endpoint(find_s3, monkeypa
         assert f"\n  {resolver}: not asked: the endpoint is not the vendor's own" in text
     assert "AMBIENT" not in text
     assert CANARY not in text
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://ec2-203-0-113-7.eu-central-1.compute.amazonaws.com",
+        "https://ec2-203-0-113-7.compute-1.amazonaws.com",
+        "https://s3-123456.eu-central-1.elb.amazonaws.com",
+        "https://d111.execute-api.eu-central-1.amazonaws.com",
+    ],
+)
+def test_what_tenants_run_on_aws_is_not_aws(find_s3, monkeypatch, endpoint):
+    """Whoever rents a machine or a load balancer has a name below amazonaws.com."""
+    ambient(monkeypatch)
+    with pytest.raises(SettingsError, match="environment: not asked"):
+        find_s3(STORAGE_ENDPOINT=endpoint)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "s3.amazonaws.com",
+        "s3-fips.dualstack.us-gov-west-1.amazonaws.com",
+        "s3.cn-north-1.amazonaws.com.cn",
+        "s3-accesspoint.eu-central-1.amazonaws.com",
+        "bucket.vpce-1a2b3c.s3.eu-central-1.vpce.amazonaws.com",
+    ],
+)
+def test_the_services_own_names(host):
+    assert aws_host(host) is not None
 
 
 def test_ambient_credentials_for_another_endpoint_when_named(find_s3, monkeypatch):

@@ -14,7 +14,9 @@ _DOMAIN = r"\.amazonaws\.com(?:\.cn)?\Z"
 _S3 = re.compile(rf"s3(?P<fips>-fips)?(?P<dualstack>\.dualstack)?(?:[.-]{_REGION})?{_DOMAIN}")
 _VPC = re.compile(rf".+\.s3\.{_REGION}\.vpce{_DOMAIN}")
 _BUCKET = re.compile(rf".+\.s3(?:[.-].+)?{_DOMAIN}")
-_ANY = re.compile(rf".+{_DOMAIN}")
+# Access points, control endpoints and the like. The rest of the domain is not all AWS itself:
+# names of EC2 machines and load balancers lead to whatever their tenants run there.
+_OTHER = re.compile(rf"(?:.+\.)?s3[a-z0-9-]*(?:\.dualstack)?(?:\.{_REGION})?{_DOMAIN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class AwsHost:
 
 
 def aws_host(host: str) -> AwsHost | None:
-    """What the name says, or None for a host that is not of AWS."""
+    """What the name says, or None for a host that is not an S3 service of AWS."""
     host = host.rstrip(".")
     found = _S3.match(host)
     if found:
@@ -47,7 +49,7 @@ def aws_host(host: str) -> AwsHost | None:
     found = _VPC.match(host)
     if found:
         return AwsHost(found["region"], movable=False)
-    return AwsHost(None, movable=False) if _ANY.match(host) else None
+    return AwsHost(None, movable=False) if _OTHER.match(host) else None
 
 
 def names_bucket(host: str) -> bool:
