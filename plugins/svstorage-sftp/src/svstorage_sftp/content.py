@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -27,17 +28,20 @@ def send(
     size: int,
     key: str,
     md5: bytes | None = None,
-) -> None:
-    """Write ``body`` to ``file``. Only a body of exactly ``size`` bytes passes.
+    *,
+    offset: int = 0,
+) -> int:
+    """Write ``body`` to ``file`` from ``offset``; its CRC-32. Only exactly ``size`` bytes pass.
 
     Raises `ObjectChanged` for another size, `ChecksumMismatch` where ``md5`` is given and is not
     that of the bytes sent, and asyncssh's own errors.
     """
     digest = hashlib.md5(usedforsecurity=False)
     going: deque[Future[int]] = deque()
-    offset = 0
+    crc = 0
     try:
         for data in _pieces(body, size, repr(key)):
+            crc = zlib.crc32(data, crc)
             if md5 is not None:
                 digest.update(data)
             if len(going) == AHEAD:
@@ -51,6 +55,7 @@ def send(
             one.cancel()
     if md5 is not None and digest.digest() != md5:
         raise ChecksumMismatch(f"{key!r}: the bytes to be stored do not have the MD5 that was told")
+    return crc
 
 
 def _pieces(body: Buffer | Body, size: int, name: str) -> Iterator[bytes]:

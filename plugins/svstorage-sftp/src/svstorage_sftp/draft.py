@@ -14,7 +14,7 @@ from svstorage.errors import NotSupported, ObjectError, ObjectExists, ServiceErr
 from svstorage.model import Stored
 from svstorage_sftp.entries import SECOND, kind, modified_ns, version
 from svstorage_sftp.failures import MISSING
-from svstorage_sftp.keys import draft_name, shown
+from svstorage_sftp.keys import draft_name, shown, text
 from svstorage_sftp.places import Places, file_and_folder, look
 
 _TRIES = 20
@@ -24,17 +24,42 @@ _LATEST = 2**32
 
 
 class Draft:
-    """Use `open`, then `publish` or `discard`; the coroutines run on the session's loop."""
+    """Use `open`, then `publish` or `discard`; the coroutines run on the session's loop.
 
-    def __init__(self, client: asyncssh.SFTPClient, base: bytes, target: bytes, key: str) -> None:
+    ``name`` is its own name, a fresh one unless given; ``opened`` is a draft made before.
+    """
+
+    def __init__(
+        self,
+        client: asyncssh.SFTPClient,
+        base: bytes,
+        target: bytes,
+        key: str,
+        *,
+        name: bytes | None = None,
+        opened: tuple[bytes, asyncssh.SFTPClientFile] | None = None,
+    ) -> None:
         self._client = client
         self._base = base
         self._target = target
         self._key = key
         self._folder = target.rpartition(b"/")[0]
-        self._path = b""
+        self._name = name
         self._made: list[bytes] = []
-        self._file: asyncssh.SFTPClientFile | None = None
+        self._path = opened[0] if opened else b""
+        self._file: asyncssh.SFTPClientFile | None = opened[1] if opened else None
+
+    @property
+    def made(self) -> list[str]:
+        """The folders that were made for it."""
+        return [text(folder) for folder in self._made]
+
+    async def keep(self) -> None:
+        """Close it as it is, for `discard` to leave it alone."""
+        await self.file.close()
+        self._file = None
+        self._path = b""
+        self._made = []
 
     @property
     def file(self) -> asyncssh.SFTPClientFile:
@@ -48,7 +73,7 @@ class Draft:
         for attempt in range(_TRIES):
             try:
                 await places.straight(client, self._base, self._folder, self._key)
-                path = self._folder + b"/" + draft_name()
+                path = self._folder + b"/" + (self._name or draft_name())
                 self._file = await client.open(path, _CREATE, encoding=None)
                 self._path = path
                 return

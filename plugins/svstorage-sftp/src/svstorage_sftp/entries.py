@@ -16,6 +16,11 @@ def kind(attrs: asyncssh.SFTPAttrs) -> int:
     return stat.S_IFMT(attrs.permissions or 0)
 
 
+def is_directory(attrs: asyncssh.SFTPAttrs) -> bool:
+    """Whether it is a folder, and no link to one."""
+    return stat.S_ISDIR(kind(attrs))
+
+
 def modified_ns(attrs: asyncssh.SFTPAttrs) -> int | None:
     """The modification time in nanoseconds, whole seconds in version 3 of the protocol."""
     if attrs.mtime is None:

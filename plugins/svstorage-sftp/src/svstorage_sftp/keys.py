@@ -16,17 +16,26 @@ NAME_MAX = 255
 PATH_MAX = 4096
 
 # Exactly what `draft_name` makes. A user's file that merely looks alike is an ordinary object.
-_DRAFT = re.compile(rb"\.svstorage-(?:tmp|part|list)-[0-9a-f]{16}~\Z")
+_DRAFT = re.compile(rb"\.svstorage-(tmp|part|list)-[0-9a-f]{16}~\Z")
 
 
-def draft_name() -> bytes:
-    """A fresh name for a file in the making; the local disk of svstorage knows it as one, too."""
-    return b".svstorage-tmp-%s~" % secrets.token_hex(8).encode()
+def draft_name(kind: str = "tmp", number: str = "") -> bytes:
+    """A name for a file in the making, fresh unless 16 hex digits are given.
+
+    The local disk of svstorage knows it as one, too. ``part`` and ``list`` are an upload in parts.
+    """
+    return f".svstorage-{kind}-{number or secrets.token_hex(8)}~".encode()
+
+
+def draft_kind(name: bytes) -> str | None:
+    """Which kind of draft has this name; None for all other names."""
+    match = _DRAFT.match(name)
+    return match[1].decode() if match else None
 
 
 def is_draft(name: bytes) -> bool:
     """Whether this is the name of a file in the making, which is no object."""
-    return _DRAFT.match(name) is not None
+    return draft_kind(name) is not None
 
 
 def text(data: bytes) -> str:

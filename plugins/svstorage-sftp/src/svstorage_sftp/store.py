@@ -37,6 +37,7 @@ from svstorage.model import (
     CommonPrefix,
     Entry,
     ObjectInfo,
+    PartLimits,
     Problem,
     Stored,
 )
@@ -50,6 +51,7 @@ from svstorage_sftp.keys import key_bytes, shown, text
 from svstorage_sftp.places import Places, file_and_folder, is_folder, look, translated
 from svstorage_sftp.reader import SftpReader
 from svstorage_sftp.session import Session
+from svstorage_sftp.uploads import Uploads
 from svstorage_sftp.walk import Walk
 
 if TYPE_CHECKING:
@@ -61,17 +63,25 @@ _DELETES_AT_ONCE = 32
 _COPY_CHUNK = 64 * 1024 * 1024
 """One request of a copy on the server; its process answers nothing else meanwhile."""
 
+_LARGEST = 2**63 - 1
+_PARTS = PartLimits(
+    min_part=1, max_part=_LARGEST, max_parts=1_000_000, max_object=_LARGEST, max_single_put=_LARGEST
+)
 _CAPABILITIES = Capabilities(
     listing_order="bytes",
     holds_metadata=False,
     holds_folder_markers=False,
     sets_modified=True,
     server_side_copy=True,
+    parts=_PARTS,
 )
 
 
-class SftpStore:
-    """An `ObjectStore` over the folders of ``config.root``. Connects with the first call."""
+class SftpStore(Uploads):
+    """An `ObjectStore` and `MultipartStore` over the folders of ``config.root``.
+
+    Connects with the first call.
+    """
 
     def __init__(
         self, config: SftpConfig, credentials: CredentialSource[SftpCredentials] | None
