@@ -249,6 +249,7 @@ class _Session:
                 why_excluded=build_filter(self.options),
                 counters=run.ledger.planned,
                 tell=run.ledger.tell,
+                stop=run.stop,
                 journal=run.ledger.journal,
             )
         )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import svstorage
 from svstorage.errors import ConnectionFailed, Interrupted
 from svstorage.model import Checksum
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import Confirmed, Context, End, Job, Pair
+from svstorage.transfer import branches
 from svstorage.transfer.carry import Carrier, Work
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.stop import StopToken
+from tests.servers.faultproxy import SLOW_DOWN, FaultProxy, status
+from tests.transfer.conftest import Side
+
+SideOf = Callable[[str], Side]
 
 
 class Garbling:
@@ -64,3 +71,79 @@ def test_wrong_bytes_do_not_stay_whatever_fails_after_them(
         assert outcome.result.error_kind == "ConnectionFailed"
         assert strategy.tries == 2
     assert not (tmp_path / "destination/a").exists()
+
+
+def test_a_glob_is_listed_to_its_end_by_a_busy_service(
+    side: SideOf, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    source, destination = side("moto"), side("local")
+    source.put("a.bin", b"a")
+    proxy = fault_proxy(source.server.endpoint)
+    seen = source.through(proxy)
+    proxy.rules.append(status(503, body=SLOW_DOWN, method="GET", path="list-type", times=2))
+    report = svstorage.copy(f"{seen.address}*.bin", destination.address, source=seen.storage)
+    assert report.exit_code == 0, report.fatal
+    assert proxy.rules[0].done == 2
+    assert destination.content() == {"a.bin": b"a"}
+
+
+def test_a_glob_over_branches_finds_all(side: SideOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are listed side by side, here below a beginning that is no whole folder."""
+    monkeypatch.setattr(branches, "LOOK_AFTER", 10)
+    monkeypatch.setattr(branches, "WORTH_A_BRANCH", 4)
+    source, destination = side("moto"), side("local")
+    names = [f"day{n // 20}/h{n // 5:02}/f{n:02}.bin" for n in range(60)]
+    for name in (*names, "other/f.bin"):
+        source.put(name, b"x")
+    glob = f"{source.address}da*/**/*.bin"
+    options = TransferOptions(dry_run=True)
+    told: list[str] = []
+    report = svstorage.copy(
+        glob,
+        destination.address,
+        source=source.storage,
+        options=options,
+        on_result=lambda result: told.append(result.key),
+    )
+    assert report.exit_code == 0, report.fatal
+    assert sorted(told) == names
+
+
+def test_a_look_at_the_destination_is_tried_again(
+    side: SideOf, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    source, destination = side("local"), side("moto")
+    source.put("a.txt", b"a")
+    source.put("b.txt", b"b")
+    proxy = fault_proxy(destination.server.endpoint)
+    seen = destination.through(proxy)
+    proxy.rules.append(status(503, body=SLOW_DOWN, method="HEAD", path=r"/[ab]\.txt", times=2))
+    report = svstorage.copy(
+        f"{source.address}*.txt",
+        seen.address,
+        destination=seen.storage,
+        options=TransferOptions(on_exists="skip"),
+    )
+    assert report.exit_code == 0, report.fatal
+    assert destination.content() == {"a.txt": b"a", "b.txt": b"b"}
+
+
+def test_a_look_that_is_refused_costs_that_object_alone(
+    side: SideOf, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    source, destination = side("local"), side("moto")
+    for name in "abc":
+        source.put(f"{name}.txt", name.encode())
+    proxy = fault_proxy(destination.server.endpoint)
+    seen = destination.through(proxy)
+    proxy.rules.append(status(403, method="HEAD", path=r"/a\.txt"))
+    report = svstorage.copy(
+        f"{source.address}*.txt",
+        seen.address,
+        destination=seen.storage,
+        options=TransferOptions(on_exists="skip"),
+    )
+    assert report.exit_code == 1
+    assert report.fatal is None
+    assert [(f.key, f.error_kind) for f in report.failures] == [("a.txt", "AccessRefused")]
+    assert destination.content() == {"b.txt": b"b", "c.txt": b"c"}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from svstorage.errors import ObjectNotFound
+from svstorage.errors import Interrupted, ObjectNotFound, StorageError
 from svstorage.model import Entry, Problem
 from svstorage.strategies.base import Job
-from svstorage.transfer.carry import Work
+from svstorage.transfer.carry import Work, describe
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
 from svstorage.transfer.journal import Journal
 from svstorage.transfer.legs import Files
 from svstorage.transfer.options import OnExists
+from svstorage.transfer.plan import DONE_BEFORE
 from svstorage.transfer.report import Counters, Result
+from svstorage.transfer.retry import PASSING, retrying
+from svstorage.transfer.stop import StopToken
 from svstorage.transfer.versions import source_version, version_of
 
 
@@ -29,6 +32,7 @@ class FilesPlanner:
         why_excluded: Filter | None,
         counters: Counters,
         tell: Callable[[Result], None],
+        stop: StopToken,
         journal: Journal | None = None,
     ) -> None:
         self.pair = leg.pair
@@ -38,6 +42,7 @@ class FilesPlanner:
         self._why_excluded = why_excluded
         self._counters = counters
         self._tell = tell
+        self._stop = stop
         self._journal = journal if journal is not None and journal.had_rows else None
 
     def works(self) -> Iterator[Work]:
@@ -57,7 +62,14 @@ class FilesPlanner:
                 self._counters.excluded += 1
                 self._say(item, key, None, reason, excluded=True)
                 continue
-            work = self._plan(item, key)
+            try:
+                work = self._plan(item, key)
+            except (Interrupted, *PASSING):
+                raise  # asked several times: it is the storage that fails, not one object
+            except (StorageError, OSError) as error:
+                self._counters.failed += 1
+                self._say(item, key, describe(error), None, kind=type(error).__name__)
+                continue
             if work is not None:
                 yield work
         self.trust.source_complete = True
@@ -72,7 +84,7 @@ class FilesPlanner:
         if existing is None:
             return Work(job, entry.key)
         if row is not None and row[1] == version_of(existing):
-            self._skip(entry, key, "done before")
+            self._skip(entry, key, DONE_BEFORE)
             return None
         if self._on_exists == "skip":
             self._skip(entry, key, "exists")
@@ -93,7 +105,9 @@ class FilesPlanner:
     def _existing(self, key: str) -> Entry | None:
         destination = self.pair.destination
         try:
-            return destination.store.head(destination.bucket, key).entry
+            return retrying(
+                lambda: destination.store.head(destination.bucket, key).entry, self._stop
+            )
         except ObjectNotFound:
             return None
 
@@ -110,6 +124,7 @@ class FilesPlanner:
         reason: str | None,
         *,
         excluded: bool = False,
+        kind: str = "Problem",
     ) -> None:
         self._tell(
             Result(
@@ -121,6 +136,6 @@ class FilesPlanner:
                 size=entry.size,
                 reason=None if error else reason,
                 error=error,
-                error_kind="Problem" if error else None,
+                error_kind=kind if error else None,
             )
         )

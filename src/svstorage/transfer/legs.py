@@ -18,6 +18,7 @@ from svstorage.errors import ObjectNotFound, UsageError
 from svstorage.model import Entry, Problem
 from svstorage.strategies.base import End, Pair
 from svstorage.transfer.filters import glob_to_regex
+from svstorage.transfer.listing import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def _glob(place: Place, destination: Place, *, recursive: bool) -> Files:
     literal, _ = split_glob(place.key)
     depth = place.key.count("/") + 1
     crossing = "**" in place.key
-    pattern = re.compile(glob_to_regex("/" + _plain_escapes(place.key)))
+    pattern = re.compile(glob_to_regex("/" + place.key))
     pair = Pair(
         source_end(place, ""),
         End(
@@ -145,7 +146,7 @@ def _glob(place: Place, destination: Place, *, recursive: bool) -> Files:
 
     def items() -> Iterator[tuple[Entry | Problem, str]]:
         found = False
-        for item in place.store.list(place.bucket, literal):
+        for item in listed(replace(pair.source, prefix=literal)):
             key = item.key
             parts = key.split("/")
             if crossing:
@@ -162,10 +163,6 @@ def _glob(place: Place, destination: Place, *, recursive: bool) -> Files:
             raise ObjectNotFound(f"{display(place.text)}: nothing matches")
 
     return Files(pair, items)
-
-
-def _plain_escapes(pattern: str) -> str:
-    return pattern
 
 
 def sync_pair(source: Place, destination: Place) -> Pair:
