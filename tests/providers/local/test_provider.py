@@ -157,3 +157,11 @@ def test_it_is_not_in_the_way_of_fsspecs_own(tmp_path: Path):
 def test_what_the_view_writes_the_store_lists(fs, store: LocalStore):
     fs.pipe(f"{BUCKET}/a/b", b"bytes")
     assert keys(store) == ["a/b"]
+
+
+def test_a_variable_of_another_program_is_not_the_folder(tmp_path: Path, monkeypatch):
+    """``path`` is a field of the links file only: an unknown STORAGE_PATH is ignored."""
+    monkeypatch.setenv("STORAGE_PATH", str(tmp_path / "elsewhere"))
+    storage = connect(provider="http", data_path=str(tmp_path / "data"))
+    assert storage.config.root == str(tmp_path / "data" / "storage")
+    assert not storage.config.single_folder

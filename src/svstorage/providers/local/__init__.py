@@ -53,7 +53,8 @@ class LocalProvider:
 
     def parse_config(self, settings: Settings) -> LocalConfig:
         path = settings.path(_PATH)
-        if path is not None:
+        # A variable of the environment that happens to have this name is not ours.
+        if path is not None and settings.source(_PATH).kind == "links":
             return LocalConfig(os.fspath(path), single_folder=True)
         root = settings.data_path
         if root.exists() and not root.is_dir():
