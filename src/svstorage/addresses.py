@@ -210,7 +210,9 @@ def _refuse_colon(bucket: str, role: Role) -> None:
 
 def _masked(url: str) -> str:
     url = _USER.sub("***@", url)
-    return _QUERY.sub("?***", url) if url.lower().startswith(("http:", "https:")) else url
+    # Behind a chain too, as in simplecache::https://host/key?signature.
+    innermost = url.lower().rpartition("::")[2]
+    return _QUERY.sub("?***", url) if innermost.startswith(("http:", "https:")) else url
 
 
 def storage_url(bucket: str, key: str = "", storage: str | None = None) -> str:
