@@ -94,6 +94,21 @@ def test_what_cannot_be_meant(side: SideOf, kinds: tuple[str, str]) -> None:
     assert destination.keys() == before
 
 
+def test_objects_named_one_by_one_move_as_one_leg(side: SideOf) -> None:
+    """As a shell spreads a glob. One that is named twice, or comes from elsewhere, goes after."""
+    source, destination = side("local"), side("moto")
+    for name in ("a", "b", "c", "x/a"):
+        source.put(name, name.encode())
+    report = run(source, destination, ["a", "b", "c"], "t/")
+    assert (report.exit_code, report.counters.copied) == (0, 3)
+    assert report.parts == ()
+    assert destination.below("t/") == ["a", "b", "c"]
+    again = run(source, destination, ["a", "b", "x/a", "b", "b"], "u/")
+    assert [part.counters.copied for part in again.parts] == [2, 1, 1, 1]
+    assert destination.get("u/a") == b"x/a", "the last one named is the one that stays"
+    assert destination.below("u/") == ["a", "b"]
+
+
 def test_a_glob_that_matches_nothing_is_told(side: SideOf) -> None:
     source, destination = side("local"), side("local")
     source.put("a.txt", b"")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from svstorage.addresses import display, split_glob
 from svstorage.ends import Place
@@ -34,6 +34,8 @@ class Files:
 
     pair: Pair
     items: Callable[[], Iterator[tuple[Entry | Problem, str]]]
+    named: dict[str, Entry] = field(default_factory=dict)
+    """What ``items`` gives, by destination key, where each was named by itself."""
 
 
 Leg = Tree | Files
@@ -60,7 +62,36 @@ def copy_legs(sources: list[Place], destination: Place, *, recursive: bool) -> l
     legs: list[Leg] = []
     for place in map(literal, sources):
         legs.extend(_legs_of(place, destination, into_folder, exists, recursive=recursive))
-    return legs
+    return _side_by_side(legs)
+
+
+def _side_by_side(legs: list[Leg]) -> list[Leg]:
+    """Objects of one folder or bucket that were named one after another become one leg.
+
+    A shell spreads ``*.jpg`` into thousands of names: they are to move at the same time, and a
+    storage that has gone away is to be found out once. What goes to one key keeps its order.
+    """
+    joined: list[Leg] = []
+    for leg in legs:
+        last = joined[-1] if joined else None
+        if isinstance(leg, Files) and isinstance(last, Files) and _go_together(last, leg):
+            last.named.update(leg.named)
+            root = replace(last.pair.source, location=last.pair.source.base)
+            joined[-1] = _named(replace(last.pair, source=root), last.named)
+        else:
+            joined.append(leg)
+    return joined
+
+
+def _go_together(one: Files, other: Files) -> bool:
+    ends = one.pair.source, other.pair.source
+    first, second = ((end.store.identity, end.bucket, end.base) for end in ends)
+    named = bool(one.named and other.named)
+    return named and first == second and one.named.keys().isdisjoint(other.named)
+
+
+def _named(pair: Pair, named: dict[str, Entry]) -> Files:
+    return Files(pair, lambda: iter([(entry, key) for key, entry in named.items()]), named)
 
 
 def literal(place: Place) -> Place:
@@ -103,7 +134,7 @@ def _legs_of(
         same = pair.same_service and place.bucket == destination.bucket
         if same and place.key == key:
             raise UsageError(f"{place.text}: source and destination are the same object")
-        yield Files(pair, lambda: iter([(entry, key)]))
+        yield _named(pair, {key: entry})
         if not recursive or not place.is_folder():
             return
     elif not place.is_folder():
