@@ -172,6 +172,16 @@ def test_a_signature_that_may_only_read(azurite, bucket, storage_of):
         assert reader.read() == b"bytes"
 
 
+def test_tags_that_may_not_be_read_do_not_hide_the_object(azurite, bucket, storage_of):
+    """A signature to read and list has no permission for tags ("t")."""
+    azurite.client().get_blob_client(bucket, "o").upload_blob(b"bytes", tags={"a": "b"})
+    may = storage_of(azurite, secret_key=None, sas_token=azurite.sas(permissions="rlt"))
+    assert may.store.head(bucket, "o").attributes.tags == {"a": "b"}
+    store = storage_of(azurite, secret_key=None, sas_token=azurite.sas(permissions="rl")).store
+    info = store.head(bucket, "o")
+    assert (info.entry.size, info.attributes.tags) == (5, None)
+
+
 def test_a_forged_signature(azurite, bucket, storage_of, everything_logged):
     token = azurite.sas()
     bad = base64.b64encode(b"a canary in place of a signature").decode()

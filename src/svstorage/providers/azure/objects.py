@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
 from svstorage.errors import (
+    AccessRefused,
     BucketNotFound,
+    NotSupported,
     ObjectChanged,
     ObjectError,
     ObjectNotFound,
@@ -45,7 +47,8 @@ class Objects(Account):
     """The part of the store that deals with one object at a time."""
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
-        """Tags are fetched where the object has any: one request more."""
+        """Tags are fetched where the object has any: one request more. They are None where the
+        credentials do not allow that."""
         self._check(bucket, key)
         target = Target("head", bucket, key)
         headers, _ = self.client.call(target, "HEAD")
@@ -53,10 +56,13 @@ class Objects(Account):
             raise ObjectNotFound(f"{target}: it is a folder of the account's namespace")
         size = _number(target, headers, "content-length")
         info = _info(target, key, headers, size)
-        if headers.get("x-ms-tag-count", "0") != "0":
+        if headers.get("x-ms-tag-count", "0") == "0":
+            return info
+        try:
             tags = self.tags(bucket, key)
-            info = replace(info, attributes=replace(info.attributes, tags=tags))
-        return info
+        except (AccessRefused, NotSupported):
+            return info
+        return replace(info, attributes=replace(info.attributes, tags=tags))
 
     def tags(self, bucket: str, key: str) -> dict[str, str]:
         target = Target("read tags of", bucket, key)
