@@ -106,7 +106,7 @@ class Connections:
             "blocksize": 256 * 1024,
         }
         if tls:
-            options["ssl_context"] = self._trust()
+            options["ssl_context"] = trust(self._ca_bundle)
         manager: urllib3.PoolManager
         if tls and self._proxy is not None:
             url = urllib3.util.parse_url(self._proxy.reveal())
@@ -118,22 +118,25 @@ class Connections:
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
 
-    def _trust(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(
-                cafile=str(self._ca_bundle) if self._ca_bundle else None
-            )
-        except OSError as error:
-            raise SettingsError(
-                f"its certificates cannot be read ({reason_of(error)})", variable=CA_BUNDLE
-            ) from None
-
     def close(self) -> None:
         with self._lock:
             if self._manager is not None and self._pid == os.getpid():
                 self._manager.clear()
             self._manager = None
             self._pools = {}
+
+
+def trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """What TLS trusts: the file of ``STORAGE_CA_BUNDLE``, or the system's certificates.
+
+    Raises `SettingsError` where the file holds none that can be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
+    except OSError as error:
+        raise SettingsError(
+            f"its certificates cannot be read ({reason_of(error)})", variable=CA_BUNDLE
+        ) from None
 
 
 def unreachable(target: Target, end: Endpoint, error: Exception) -> StorageError:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import svstorage
-from svstorage.errors import StorageError
+from svstorage.errors import SettingsError, StorageError
 from tests.cli.conftest import run
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 
@@ -229,3 +229,12 @@ def test_where_obstore_is_used(tmp_path, endpoint, more, usable):
     store = svstorage.connect(env_file=env).store
     assert store.native_reads is usable  # type: ignore[attr-defined]
     assert store.native_writes is usable  # type: ignore[attr-defined]
+
+
+def test_a_ca_bundle_that_is_none_is_told_as_a_setting(tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\nno certificate\n-----END CERTIFICATE-----\n")
+    env = settings(tmp_path / ".env", "https://127.0.0.1:9", STORAGE_CA_BUNDLE=str(bundle))
+    store = svstorage.connect(env_file=env).store
+    with pytest.raises(SettingsError, match="STORAGE_CA_BUNDLE: its certificates cannot be read"):
+        store.list_buckets()

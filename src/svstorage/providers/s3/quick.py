@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping
 
 from svstorage.errors import ConnectionFailed, ServiceError, StorageError
-from svstorage.providers.connections import CONNECT_TIMEOUT, reason_of
+from svstorage.providers.connections import CONNECT_TIMEOUT, reason_of, trust
 from svstorage.providers.endpoint import Endpoint
 from svstorage.providers.http1 import Answer, NotConnected, Pool, request_head
 from svstorage.providers.s3.config import S3Config
@@ -61,8 +61,7 @@ class QuickCalls:
         if pool is None:
             with self._lock:
                 if end.tls and self._tls is None:
-                    bundle = self._config.ca_bundle
-                    self._tls = ssl.create_default_context(cafile=str(bundle) if bundle else None)
+                    self._tls = trust(self._config.ca_bundle)
                 made = Pool(
                     end.host,
                     end.port,
