@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from svstorage.errors import AccessRefused, ObjectError, ObjectNotFound
-from svstorage.model import CommonPrefix, Entry
-from svstorage.providers.local.store import LocalStore
+from svstorage.model import Attributes, CommonPrefix, Entry
+from svstorage.providers.local.store import LINK_MARK, LocalStore
 from tests.providers.local.conftest import (
     BUCKET,
     get,
@@ -114,3 +114,16 @@ def test_a_chain_of_many_links(store: LocalStore, base: Path):
     found, problems = listing(store)
     assert problems == []
     assert len(found) == 32
+
+
+def test_a_link_that_leads_out_by_way_of_another(tmp_path: Path):
+    """By its text it stays inside; where the disk takes it is decided by the link on its way."""
+    target = LocalStore.for_folder(tmp_path / "target", links="copy")
+    mark = Attributes(metadata={LINK_MARK: "1"})
+    target.put("", "a/file", b"x", size=1)
+    target.put("", "deep/dir/up", b"../../a", size=7, attributes=mark)
+    assert (tmp_path / "target" / "deep" / "dir" / "up" / "file").read_bytes() == b"x"
+    text = b"deep/dir/up/../../secret"
+    with pytest.raises(ObjectError, match="out of the folder"):
+        target.put("", "out", text, size=len(text), attributes=mark)
+    assert not os.path.lexists(tmp_path / "target" / "out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from svstorage.errors import KeyNotSupported, ObjectError, ObjectExists, StorageError
@@ -165,10 +166,10 @@ class Writing(Root):
     def _put_link(self, path: KeyPath, draft: Draft, size: int) -> Stored:
         """Turn a draft that holds the text of a link into that link."""
         text = os.pread(draft.fd, PATH_MAX, 0)
-        where = os.path.normpath(b"/".join((*path.parents, text)))
-        if not text or b"\0" in text or text.startswith(b"/") or where.split(b"/")[0] == b"..":
+        if not _stays_inside(path.parents, text):
             raise ObjectError(
-                f"{path.key!r}: it stands for a symbolic link out of the folder, which is not made"
+                f"{path.key!r}: it stands for a symbolic link that leads, or may lead, out of the "
+                "folder, which is not made"
             )
         found = draft.publish_link(path.name, text)
         return Stored(size, version_token(found), None, found.st_mtime_ns)
@@ -177,3 +178,15 @@ class Writing(Root):
     def _stored(found: os.stat_result, md5: bytes | None = None) -> Stored:
         checksum = Checksum("md5", md5.hex()) if md5 is not None else None
         return Stored(found.st_size, version_token(found), checksum, found.st_mtime_ns)
+
+
+def _stays_inside(parents: Sequence[bytes], text: bytes) -> bool:
+    """Whether a link in the folder ``parents`` with this text cannot lead out of the bucket.
+
+    Behind a name, which may be a link itself, ``..`` leads where only the disk knows.
+    """
+    if not text or b"\0" in text or text.startswith(b"/"):
+        return False
+    steps = [step for step in text.split(b"/") if step not in (b"", b".")]
+    down = list(dropwhile(lambda step: step == b"..", steps))
+    return b".." not in down and len(steps) - len(down) <= len(parents)
