@@ -132,7 +132,7 @@ def _lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
     except OSError:
-        return True  # no locks here (some network file systems): leftovers go by their age
+        return True  # no locks here (some network file systems): leftovers stay
     return os.fstat(fd).st_nlink > 0
 
 
