@@ -6,11 +6,16 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from svstorage.cli.moving import Mover
+from svstorage.cli.state import State
+from svstorage.transfer.plan import DONE_BEFORE
+from svstorage.transfer.report import Result
 from tests.cli.conftest import KINDS, Store, command, spawn
 
 MIB = 1 << 20
@@ -134,3 +139,73 @@ def test_a_reader_that_goes_away(disk: Store) -> None:
     err = process.stderr.read()
     assert process.wait(30) == 141
     assert err == b""
+
+
+_KILLED = """
+import os
+from svstorage.cli import main, moving
+from svstorage.transfer.journal import Journal
+
+noted = Journal._note
+
+def note(self, row):
+    noted(self, row)
+    self._commit()
+
+def heard(self, result):
+    heard.count += 1
+    if heard.count == 5:
+        os._exit(9)
+
+heard.count = 0
+Journal._note = note
+moving.Mover.__call__ = heard
+main()
+"""
+
+
+@pytest.mark.parametrize("store", ["disk", "s3"], indirect=True)
+def test_a_move_that_was_killed_is_ended_by_the_next(store: Store, tmp_path: Path) -> None:
+    """Copied and not yet deleted when it died: exit 0 says that no source is left."""
+    state = {"SVSTORAGE_STATE_PATH": str(tmp_path / "state")}
+    (tmp_path / "in").mkdir()
+    for number in range(9):
+        (tmp_path / "in" / f"{number}").write_text(f"{number}")
+    words = ["--env-file", str(store.env_file), "mv", "-r", f"{tmp_path}/in/", "public:moved/"]
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, *words], env={**os.environ, **state}, check=False
+    )
+    assert killed.returncode == 9
+    assert len(os.listdir(tmp_path / "in")) == 9
+    again = subprocess.run(
+        command(*words), env={**os.environ, **state}, check=False, capture_output=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert b"skipped" in again.stderr, "the journal has helped"
+    assert os.listdir(tmp_path / "in") == []
+    assert {key: store.read(key) for key in store.holds()} == {
+        f"moved/{number}": f"{number}".encode() for number in range(9)
+    }
+
+
+def test_a_source_that_changes_after_a_killed_move_listed_it_stays(tmp_path: Path) -> None:
+    for name in ("source", "destination", "still"):
+        (tmp_path / name).write_text("same size")
+    mover = Mover(State())
+    time.sleep(0.02)
+    (tmp_path / "source").write_text("other one")
+    for name in ("source", "still"):
+        mover(
+            Result(
+                "skip",
+                "done",
+                name,
+                str(tmp_path / name),
+                str(tmp_path / "destination"),
+                size=9,
+                reason=DONE_BEFORE,
+            )
+        )
+    mover.finish()
+    assert mover.exit_code == 1
+    assert sorted(os.listdir(tmp_path)) == ["destination", "source"]

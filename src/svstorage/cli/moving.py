@@ -28,22 +28,29 @@ class Mover:
         self._waiting: dict[str, list[str]] = {}
         self._targets: dict[str, Target] = {}
         self._count = 0
+        self._began = time.time()
 
     @property
     def exit_code(self) -> int:
         return self.deleter.exit_code
 
     def __call__(self, result: Result) -> None:
-        if result.action != "copy" or result.status != "done":
+        from svstorage.transfer.plan import DONE_BEFORE
+
+        # A move that was killed has copied, and by its journal need not again; what is left of
+        # it to do is the deleting.
+        before = result.action == "skip" and result.reason == DONE_BEFORE
+        if result.status != "done" or not (result.action == "copy" or before):
             return
         source = locate(self.state, result.source)
-        if self._is_one(source, locate(self.state, result.destination)):
+        destination = locate(self.state, result.destination)
+        if self._is_one(source, destination):
             return
         try:
             entry = retrying(lambda: source.store.head(source.bucket, source.key)).entry
         except ObjectNotFound:
             return  # gone already: the move is complete
-        if _changed(entry, result):
+        if self._changed_since(entry, destination) if before else _changed(entry, result):
             reason = "changed after it was copied, so it was not deleted"
             self.deleter.failed(source, source.key, reason, "ObjectChanged")
             return
@@ -59,6 +66,20 @@ class Mover:
         waiting, self._waiting, self._count = self._waiting, {}, 0
         for place, keys in waiting.items():
             self.deleter.delete(self._targets[place], keys)
+
+    def _changed_since(self, entry: Entry, destination: Target) -> bool:
+        """Whether a source of an earlier move may have changed since this one listed it."""
+        from svstorage.transfer.compare import CLOCK_DOUBT_NS, comparable
+
+        there = retrying(lambda: destination.store.head(destination.bucket, destination.key)).entry
+        if entry.size != there.size:
+            return True
+        if comparable(entry.checksum, there.checksum):
+            return entry.checksum != there.checksum
+        # The inode change time is of our own clock; that of a service may go behind it.
+        doubt = 0 if entry.changed_ns is not None else CLOCK_DOUBT_NS
+        newest = max(entry.changed_ns or 0, entry.modified_ns or 0)
+        return newest + doubt > self._began * 1e9
 
     @staticmethod
     def _is_one(source: Target, destination: Target) -> bool:
