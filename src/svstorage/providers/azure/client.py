@@ -1,8 +1,8 @@
 """One authorised request to the Blob service and its answer, over urllib3.
 
 Not over azure-storage-blob: its listing costs several times the CPU of a plain XML parse, and
-its HTTP layer normalises URLs, so that ``a/./b`` or a tab in a key would name another blob
-(docs/decisions has the figures). Signatures for others (SAS) are made by that library.
+its HTTP layer resolves URLs, so that ``a/./b`` would name another blob (the figures are in
+docs/decisions/0005). Signatures for others (SAS) are made by that library.
 
 No retries but one with renewed credentials. Redirects are never followed, and proxies never
 taken from the environment.
