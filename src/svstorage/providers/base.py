@@ -16,7 +16,6 @@ retries, so that attempts are counted and slowed down in one place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
 
 from svstorage.model import (
@@ -353,13 +352,3 @@ class Provider(Protocol[ConfigT]):
         ...
 
     def needs_credentials(self, config: ConfigT) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectedProvider:
-    """A provider with its config and credentials: all that is needed to open a store."""
-
-    provider: Provider[Any]
-    config: Any
-    credentials: CredentialSource[Any] | None
-    resolver: str | None

@@ -36,7 +36,6 @@ class S3Config:
     endpoint: Endpoint
     region: str = DEFAULT_REGION
     addressing: Addressing = "path"
-    endpoint_explicit: bool = True
     aws: AwsHost | None = None
     credentials: str = "auto"
     access_key: str | None = field(default=None, repr=False)
@@ -93,7 +92,6 @@ def parse(settings: Settings) -> S3Config:
         endpoint=endpoint,
         region=_region(settings, endpoint, aws),
         addressing=_addressing(settings, endpoint, aws),
-        endpoint_explicit=ENDPOINT in settings,
         aws=aws,
         credentials=(settings.text("STORAGE_CREDENTIALS") or "auto").strip().lower(),
         access_key=_visible(settings, "STORAGE_ACCESS_KEY"),
