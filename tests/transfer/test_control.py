@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import svstorage
 from svstorage.errors import Interrupted, ServiceError, Throttled, UsageError
 from svstorage.model import Entry
+from svstorage.strategies.native import MemoryBudget
 from svstorage.transfer import concurrency, retry
 from svstorage.transfer.bandwidth import BandwidthLimit
 from svstorage.transfer.concurrency import AdaptiveConcurrency
@@ -25,7 +26,7 @@ from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.report import Counters
 from svstorage.transfer.stop import StopToken
 from tests.servers.faultproxy import SLOW_DOWN, FaultProxy, status
-from tests.transfer.conftest import Side
+from tests.transfer.conftest import Side, copy
 
 SideOf = Callable[[str], Side]
 
@@ -271,3 +272,47 @@ def test_filters_that_cannot_be_meant(side: SideOf, options: dict[str, Any]) -> 
         svstorage.sync(source.address, destination.address, options=TransferOptions(**options))
     assert caught.value.exit_code == 2
     assert destination.keys() == {}
+
+
+def test_a_process_that_may_have_few_threads_works_with_those(
+    side: SideOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated: the limit of a container (``pids.max``) cannot be set from here."""
+    begin, begun = threading.Thread.start, []
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("svstorage-copy"):
+            if len(begun) == 3:
+                raise RuntimeError("can't start new thread")
+            begun.append(thread)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    source, destination = side("local"), side("local")
+    for number in range(200):
+        source.put(f"{number}", b"x")
+    report = copy(source, destination)
+    assert (report.exit_code, report.counters.copied) == (0, 200)
+    assert len(begun) == 3
+
+
+def test_one_that_needs_little_does_not_wait_for_one_that_needs_much() -> None:
+    budget = MemoryBudget(10)
+    budget.take(10)
+    taken = threading.Event()
+
+    def small() -> None:
+        budget.take(1)
+        taken.set()
+
+    threads = [threading.Thread(target=budget.take, args=(8,), daemon=True)]
+    threads.append(threading.Thread(target=small, daemon=True))
+    for thread in threads:  # the one that needs much waits first
+        thread.start()
+        time.sleep(0.1)
+    budget.give(1)
+    assert taken.wait(5)
+    budget.give(9)
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()

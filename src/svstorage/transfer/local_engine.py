@@ -7,6 +7,7 @@ much as the object itself; big ones go alone, so that they spread over the threa
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
 
@@ -20,6 +21,8 @@ from svstorage.transfer.stop import StopToken
 BATCH_OBJECTS = 8
 BATCH_BYTES = 1 << 20
 TICK_SECONDS = 0.25
+LAST_WORDS_SECONDS = 30.0
+"""How long a reader that gives up waits, for all threads together."""
 
 
 class LocalEngine:
@@ -85,9 +88,10 @@ class _Crew:
         """Let everything go, also when the reader gives up early."""
         self._dismissed.set()
         self._room.release()
+        until = time.monotonic() + LAST_WORDS_SECONDS
         for thread in (self._feeder, *self._workers):
             if thread.is_alive():
-                thread.join(timeout=30)
+                thread.join(timeout=max(0.0, until - time.monotonic()))
 
     @property
     def _ending(self) -> bool:
@@ -111,7 +115,7 @@ class _Crew:
                 self._hand_out(batch)
         except BaseException as error:  # raised again in the reader's thread
             self._error = error
-            if batch:
+            if batch and self._workers:
                 self._hand_out(batch)
         finally:
             close = getattr(self._works, "close", None)
@@ -128,8 +132,13 @@ class _Crew:
             worker = threading.Thread(
                 target=self._work, name=f"svstorage-copy-{len(self._workers)}", daemon=True
             )
-            self._workers.append(worker)
-            worker.start()
+            try:
+                worker.start()
+            except RuntimeError:  # a container's limit: those that there are do the work
+                if not self._workers:
+                    raise
+            else:
+                self._workers.append(worker)
         self._tasks.put(batch)
 
     def _work(self) -> None:
