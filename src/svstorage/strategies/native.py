@@ -49,7 +49,8 @@ class MemoryBudget:
     def give(self, size: int) -> None:
         with self._condition:
             self._free += size
-            self._condition.notify()
+            # All: the one that has waited longest may need more than is free, the next less.
+            self._condition.notify_all()
 
 
 @dataclass(frozen=True, slots=True)
