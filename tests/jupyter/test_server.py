@@ -183,6 +183,25 @@ def test_a_wrong_setting_stops_no_work(places: tuple[Path, Path], tmp_path: Path
     assert "STORAGE_JUPYTER_MAX_FILE_SIZE" in done.stderr
 
 
+def test_a_settings_file_that_cannot_be_read_is_what_the_status_tells(
+    places: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Not how the folder stood when it was last kept in step."""
+    folder, home = places
+    (folder / ".svstorage").mkdir()
+    old = {"state": "in step", "message": "2 files in step", "folder": str(folder)}
+    (folder / ".svstorage/status.json").write_text(json.dumps(old))
+    env_file = tmp_path / ".env"
+    env_file.write_text("STORAGE_JUPYTER_SYNC=true\nno setting at all\n")
+    lab = Lab(folder, env_file, home, command=SERVER).wait()
+    try:
+        status = lab.status()
+        assert status["state"] == "problem"
+        assert "line 2" in status["message"]
+    finally:
+        lab.end()
+
+
 @pytest.mark.slow
 def test_ten_thousand_small_files(
     rclone_s3: S3Server, places: tuple[Path, Path], tmp_path: Path

@@ -66,6 +66,7 @@ class SvStorageExtension(ExtensionApp):
             raise RuntimeError("the extension was set up without a server")
         self.root = Path(server.root_dir).resolve()
         self.state = "off"
+        self._wrong = ""
         try:
             settings = Settings.load()
             self._sync = settings.boolean(SYNC, default=False)
@@ -74,6 +75,7 @@ class SvStorageExtension(ExtensionApp):
         except StorageError as error:
             self._sync = self._download = False
             self.state = "problem"
+            self._wrong = str(error)
             self.log.error("notebook files are not kept in step: %s", error)
             return
         if self._sync or self._download:
@@ -91,6 +93,10 @@ class SvStorageExtension(ExtensionApp):
         """How the folder stands; ``off`` where nobody asked for it to be kept in step."""
         if self.state == "off":
             return {**Status(folder=str(self.root)).as_dict(), "state": "off"}
+        if self.state == "problem":
+            # What the file says is how the folder stood before; and nothing is written into the
+            # folder of somebody whose .env may be none of ours.
+            return Status("problem", self._wrong, folder=str(self.root)).as_dict()
         return read_status(self.root).as_dict()
 
     def ask(self) -> bool:
