@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -180,8 +182,19 @@ def password_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield port, hosts
+
+    async def end() -> None:
+        server.close()
+        here = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not here]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+    loop.close()
 
 
 def test_a_password(connect: Connect, password_server: tuple[int, Path]) -> None:
@@ -231,10 +244,11 @@ def test_a_root_that_is_not_there(connect: Connect, root: Path) -> None:
 
 
 class _Line:
-    """A TCP relay that can be cut."""
+    """A TCP relay that can be cut, and counts the bytes on their way to the server."""
 
     def __init__(self, port: int) -> None:
         self._to = port
+        self.count = 0
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -246,13 +260,13 @@ class _Line:
                 near, _ = self._listener.accept()
                 far = socket.create_connection(("127.0.0.1", self._to))
                 self._open += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+                for one, other, up in ((near, far, 1), (far, near, 0)):
+                    threading.Thread(target=self._pump, args=(one, other, up), daemon=True).start()
 
-    @staticmethod
-    def _pump(one: socket.socket, other: socket.socket) -> None:
+    def _pump(self, one: socket.socket, other: socket.socket, up: int) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
+                self.count += up * len(data)
                 other.sendall(data)
         for end in (one, other):
             with contextlib.suppress(OSError):
@@ -262,6 +276,7 @@ class _Line:
         for end in self._open:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()
         self._open.clear()
 
     def close(self) -> None:
@@ -276,7 +291,13 @@ def line(sshd: SshServer) -> Iterator[_Line]:
     relay.close()
 
 
-def test_a_cut_line(connect: Connect, sshd: SshServer, line: _Line, tmp_path: Path) -> None:
+def test_a_cut_line(
+    connect: Connect,
+    sshd: SshServer,
+    line: _Line,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """What was under way fails as worth a retry, nothing is half there, the next call connects."""
     hosts = tmp_path / "hosts"
     hosts.write_text(sshd.known_hosts.read_text().replace(str(sshd.port), str(line.port)))
@@ -311,3 +332,47 @@ def test_a_cut_line(connect: Connect, sshd: SshServer, line: _Line, tmp_path: Pa
         assert reader.read() == data
     rows = store.list("b")
     assert [row.key for row in rows if isinstance(row, Entry)] == ["old"]
+    gc.collect()
+    loud = [row.getMessage() for row in caplog.records if row.levelno >= logging.ERROR]
+    assert loud == [], "the callers were told, and nobody else need be"
+
+
+def test_a_killed_upload_goes_on(
+    env: dict[str, str], sshd: SshServer, line: _Line, tmp_path: Path
+) -> None:
+    """The parts that were finished before the SIGKILL are not sent again."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(sshd.known_hosts.read_text().replace(str(sshd.port), str(line.port)))
+    there = tmp_path / "remote" / "b"
+    there.mkdir(parents=True)
+    source = tmp_path / "big"
+    size = 192 * 2**20
+    source.write_bytes(os.urandom(2**20) * 192)
+    settings = {
+        **env,
+        **{name: os.environ[name] for name in ("PATH", "HOME")},
+        "STORAGE_ENDPOINT": f"127.0.0.1:{line.port}",
+        "STORAGE_SFTP_KNOWN_HOSTS": str(hosts),
+        "STORAGE_SFTP_ROOT": str(there.parent),
+    }
+    command = [sys.executable, "-m", "svstorage.cli", "cp", str(source), "sv://b/big"]
+    first = subprocess.Popen([*command, "--bwlimit", "40M"], env=settings)
+    try:
+        parts = 0
+        deadline = time.monotonic() + 60
+        while parts < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+            records = list(there.glob(".svstorage-list-*"))
+            parts = max((r.read_bytes().count(b'"number"') for r in records), default=0)
+        assert parts >= 4
+        time.sleep(1.2)  # until the journal has them, too: it is written once in a while
+    finally:
+        first.kill()
+        first.wait()
+    assert not (there / "big").exists()
+    line.count = 0
+    again = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=90)
+    assert again.returncode == 0, again.stderr
+    assert (there / "big").read_bytes() == source.read_bytes()
+    assert line.count < size - 2 * 16 * 2**20
+    assert os.listdir(there) == ["big"]

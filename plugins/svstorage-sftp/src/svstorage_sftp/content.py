@@ -51,8 +51,9 @@ def send(
         while going:
             going.popleft().result()
     finally:
+        # Waited for, not cancelled: asyncssh would leave the requests within them to themselves.
         for one in going:
-            one.cancel()
+            one.exception()
     if md5 is not None and digest.digest() != md5:
         raise ChecksumMismatch(f"{key!r}: the bytes to be stored do not have the MD5 that was told")
     return crc

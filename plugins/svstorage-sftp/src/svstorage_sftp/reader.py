@@ -101,8 +101,9 @@ class SftpReader:
         file, self._file = self._file, None
         if file is None:
             return
+        # Waited for, not cancelled: asyncssh would leave the requests within them to themselves.
         for _, coming in self._coming:
-            coming.cancel()
+            coming.exception()
         self._coming.clear()
         # Its handle goes with the connection in any case.
         with contextlib.suppress(OSError, asyncssh.Error):

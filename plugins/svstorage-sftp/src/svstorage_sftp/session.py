@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -21,6 +22,8 @@ from svstorage.errors import ConnectionFailed
 from svstorage_sftp.config import KNOWN_HOSTS, SftpConfig
 from svstorage_sftp.credentials import SftpCredentials
 from svstorage_sftp.failures import connect_failure, key_failure
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -40,6 +43,7 @@ class Session:
         self._config = config
         self._credentials = credentials
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_told_already)
         thread = threading.Thread(target=_serve, args=(self._loop,), name="sftp", daemon=True)
         thread.start()
         # For stores that nobody closes: the thread must not outlive them.
@@ -174,6 +178,12 @@ async def _goodbye(connection: asyncssh.SSHClientConnection) -> None:
     connection.close()
     with contextlib.suppress(OSError, asyncssh.Error, asyncio.TimeoutError):
         await asyncio.wait_for(connection.wait_closed(), 5)
+        await asyncio.sleep(0)  # for the socket below it to be closed, too
+
+
+def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Of a lost connection each caller hears; asyncio would print what is left of it, too."""
+    log.debug("sftp: %s", context.get("message"))
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
