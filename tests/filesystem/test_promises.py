@@ -9,6 +9,7 @@ import pickle
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -100,6 +101,25 @@ def test_a_forgotten_file_is_not_published(disk: Service) -> None:
     with pytest.warns(ResourceWarning, match="never closed"):
         del file
     assert fs.find(disk.bucket) == []
+
+
+def test_a_download_is_on_the_disk_before_it_has_its_name(
+    service: Service, fs: SvFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No power is cut here: the order of the calls is looked at."""
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+
+        def call(*args: Any, name: str = name, real: Any = real) -> Any:
+            done.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(f"svstorage.filesystem.local.os.{name}", call)
+    fs.pipe_file(f"{service.bucket}/o", b"bytes")
+    done.clear()
+    fs.get_file(f"{service.bucket}/o", tmp_path / "o")
+    assert [name for name in done if name in ("fsync", "replace")][-2:] == ["fsync", "replace"]
 
 
 def test_transaction(service: Service, fs: SvFileSystem) -> None:

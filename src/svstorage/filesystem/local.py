@@ -61,6 +61,8 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
     try:
         with open(draft, "xb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # after a loss of power the name must not stand for zeros
         os.replace(draft, path)
     except BaseException:
         with suppress(FileNotFoundError):
