@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from svstorage.ends import Opener, Place, asked
@@ -27,7 +28,7 @@ from svstorage.transfer.options import OnExists, TransferOptions
 from svstorage.transfer.reopening import referrer
 from svstorage.transfer.report import Counters, Progress, Report, Result
 from svstorage.transfer.reporter import ReportFile
-from svstorage.transfer.run import Hooks, Run
+from svstorage.transfer.run import Hooks, Run, journal_of
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.tree_task import Shape
 
@@ -83,6 +84,7 @@ def copy(
         place = session.destination.open(dst, role="destination")
         legs = copy_legs(places, place, recursive=recursive)
         session.require_bucket(place)
+        session.several = len(legs) > 1
         reports = [session.copy_leg(leg) for leg in session.while_running(legs)]
     return _joined("copy", reports)
 
@@ -168,6 +170,7 @@ def migrate(
             if not asked(partial(storage.store.bucket_exists, name)):
                 raise BucketNotFound(f"the source has no bucket {name!r}")
         parts: list[Report] = []
+        session.several = len(names) > 1
         for name in session.while_running(names):
             parts.extend(session.migrate_bucket(storage, destination, name))
     return _joined("migrate", parts)
@@ -191,6 +194,8 @@ class _Session:
         self._stack = ExitStack()
         self._default: Storage | None = None
         self._given = source
+        self.several = False
+        """More than one pair of trees: a journal that was named is one file for each."""
         self.source = Opener(
             lambda: source or self._connected(), link_policy=options.links, registry=self.registry
         )
@@ -338,10 +343,13 @@ class _Session:
         return [moved, self.check_tree(pair, extra_differs=False)]
 
     def _run(self, operation: str, pair: Pair, on_exists: OnExists, *, keep_journal: bool) -> Run:
+        options, journal = self.options, self.options.journal
+        if self.several and isinstance(journal, Path):
+            options = dataclasses.replace(options, journal=journal_of(pair, journal))
         return Run(
             operation,
             pair,
-            options=self.options,
+            options=options,
             default_on_exists=on_exists,
             registry=self.registry,
             hooks=self._hooks,

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+import svstorage
 from svstorage.errors import UsageError
 from svstorage.model import Checksum, Entry, Part, Stored
 from svstorage.transfer.journal import Journal, JournalBusy
+from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.versions import stored_version, version_of
 from tests.servers.faultproxy import FaultProxy
 from tests.transfer.conftest import Heard, Side, add_up, copy, sync
@@ -251,7 +253,6 @@ def test_a_pass_without_changes_asks_for_listings_only(
 
 def test_a_glob_goes_on_where_it_was(side: SideOf) -> None:
     import svstorage
-    from svstorage.transfer.options import TransferOptions
     from svstorage.transfer.stop import StopToken
 
     source, destination = side("local"), side("s3")
@@ -282,3 +283,28 @@ def test_a_glob_goes_on_where_it_was(side: SideOf) -> None:
     assert second.counters.copied == 100 - done + 1
     assert destination.content() == source.content()
     assert run().counters.copied == 100, "that was complete: the next cp copies all again"
+
+
+def test_one_named_for_several_pairs_is_a_file_for_each(tmp_path: Path) -> None:
+    """As with the two buckets of a migration, and sources of different folders."""
+    for bucket in ("acme-public", "acme-private"):
+        (tmp_path / "old/storage" / bucket).mkdir(parents=True)
+        (tmp_path / "old/storage" / bucket / "x").write_text(bucket)
+    (tmp_path / "new/storage").mkdir(parents=True)
+    old, new = (
+        svstorage.connect(provider="http", data_path=str(tmp_path / name))
+        for name in ("old", "new")
+    )
+    options = TransferOptions(journal=tmp_path / "memory")
+    for copied in (2, 0):
+        report = svstorage.migrate(source=old, destination=new, options=options)
+        assert (report.exit_code, report.counters.copied) == (0, copied)
+    assert len(list(tmp_path.glob("memory.????????"))) == 2
+    buckets = tmp_path / "old/storage"
+    report = svstorage.copy(
+        [buckets / "acme-public/x", buckets / "acme-private"],
+        tmp_path / "both/",
+        recursive=True,
+        options=options,
+    )
+    assert (report.exit_code, report.counters.copied) == (0, 2)

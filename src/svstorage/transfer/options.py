@@ -43,7 +43,8 @@ class TransferOptions:
     engine_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the engine's own, by name (see `svstorage.transfer.engine.EngineOption`)."""
     journal: Path | Literal["none"] | None = None
-    """None: one in the user's state folder, per source and destination."""
+    """None: one in the user's state folder, per source and destination. A path is that of the
+    file; where there are several sources or buckets, each has one beside it, its name longer."""
     report: Path | None = None
     max_errors: int | None = None
     delete: bool = False

@@ -370,6 +370,11 @@ def identity(pair: Pair) -> tuple[str, str]:
     )
 
 
+def journal_of(pair: Pair, named: Path) -> Path:
+    """The journal of one of several pairs, where the user has named one file for all of them."""
+    return named.with_name(f"{named.name}.{default_path(*identity(pair)).stem[:8]}")
+
+
 def _at_least(value: int, least: int, option: str) -> None:
     if value < least:
         raise UsageError(f"{option}: {value} is below {least}")
