@@ -345,6 +345,21 @@ def test_commands(account: Path, service: Front, tmp_path: Path) -> None:
         assert done.returncode == 0, (words, done.stderr)
     assert (tmp_path / "back/sub/b.bin").read_bytes() == (tree / "sub/b.bin").read_bytes()
     assert "y/a.txt" in run("ls", "-R", "sv://commands").stdout
+    links = tmp_path / "links.yml"
+    links.write_text(
+        "photos:\n  provider: google\n"
+        f"  endpoint: {service.endpoint}\n  credentials_path: {account}\n  buckets: [commands]\n"
+    )
+    links.chmod(0o600)
+    elsewhere = {name: os.environ[name] for name in ("PATH", "HOME")}
+    linked = subprocess.run(
+        [sys.executable, "-m", "svstorage.cli", "cat", "google://commands/y/a.txt"],
+        env={**elsewhere, "STORAGE_LINKS_FILE": str(links)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (linked.returncode, linked.stdout) == (0, "one"), linked.stderr
     synced = run("--json", "sync", str(tree), "sv://commands/z/")
     assert synced.returncode == 0, synced.stderr
     again = json.loads(run("--json", "sync", str(tree), "sv://commands/z/").stdout.splitlines()[-1])

@@ -337,6 +337,7 @@ def test_a_cut_line(
     assert loud == [], "the callers were told, and nobody else need be"
 
 
+@pytest.mark.slow
 def test_a_killed_upload_goes_on(
     env: dict[str, str], sshd: SshServer, line: _Line, tmp_path: Path
 ) -> None:
