@@ -27,7 +27,7 @@ def test_between_services_and_back(run, cluster, rclone_s3, azurite, make_tree, 
     s3, azure = rclone_s3.new_bucket(), azurite.new_bucket()
     rclone_s3.write_env(tmp_path / ".env.s3")
     azurite.write_env(tmp_path / ".env.azure")
-    made = make_tree(tmp_path / "src", 600)
+    made = make_tree(tmp_path / "src", 400)
     try:
         up = run("sync", "--to-env", ".env.s3", "src", f"sv://{s3}/in")
         assert up.code == 0, up.err
@@ -35,12 +35,12 @@ def test_between_services_and_back(run, cluster, rclone_s3, azurite, make_tree, 
         envs = ["--from-env", ".env.s3", "--to-env", ".env.azure"]
         across = run("sync", *envs, f"sv://{s3}/in", f"sv://{azure}/out")
         assert across.code == 0, across.err
-        assert across.actions == {("copy", "done"): 600}
+        assert across.actions == {("copy", "done"): 400}
         assert azurite.keys(azure) == {f"out/{name}": len(data) for name, data in made.items()}
         again = run("sync", *envs, f"sv://{s3}/in", f"sv://{azure}/out")
-        assert (again.code, again.actions) == (0, {("skip", "done"): 600})
+        assert (again.code, again.actions) == (0, {("skip", "done"): 400})
         checked = run("check", *envs, f"sv://{s3}/in", f"sv://{azure}/out")
-        assert (checked.code, checked.actions) == (0, {("check", "done"): 600})
+        assert (checked.code, checked.actions) == (0, {("check", "done"): 400})
         back = run("cp", "-r", "--from-env", ".env.azure", f"sv://{azure}/out/", "back/")
         assert back.code == 0, back.err
         assert tree_of(tmp_path / "back") == made

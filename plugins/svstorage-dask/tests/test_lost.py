@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.faults
 
-# 600 files of 20 kB at 2 MB a second: some six seconds of copying.
-COUNT, SIZE, RATE = 600, 20_000, "2M"
-# After some two seconds: journals are written once a second.
-ENOUGH = 200
+# 600 files of 20 kB at 3 MB a second: some four seconds of copying.
+COUNT, SIZE, RATE = 600, 20_000, "3M"
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 40) -> None:
@@ -24,6 +24,20 @@ def wait_for(what: Callable[[], bool], seconds: float = 40) -> None:
     while not what():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
+
+
+def under_way(root: Path, state: Path | None) -> bool:
+    """Some of it is copied, and a journal (in ``state``, where there is one) tells of it."""
+    if state is None:
+        return files_in(root) > 60
+    for path in state.rglob("*.sqlite"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
+            try:
+                if journal.execute("SELECT 1 FROM done LIMIT 1").fetchone():
+                    return True
+            except sqlite3.OperationalError:
+                continue  # just being made
+    return False
 
 
 def files_in(root: Path) -> int:
@@ -39,7 +53,8 @@ def test_a_killed_worker_costs_no_object(
     run = run_on(mortal_cluster)
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = run.start("cp", "-r", "--bwlimit", RATE, *journal, "src/", "dst/")
-    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    state = None if journal else mortal_cluster.state
+    wait_for(lambda: under_way(tmp_path / "dst", state))
     os.killpg(mortal_cluster.workers[0].pid, signal.SIGKILL)
     there = files_in(tmp_path / "dst")
     done = run.end(process)
@@ -56,7 +71,7 @@ def test_a_killed_worker_costs_no_object(
 def test_an_embedded_worker_that_dies_is_replaced(embedded, make_tree, tree_of, tmp_path):
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = embedded.start("sync", "--bwlimit", RATE, "src", "dst")
-    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    wait_for(lambda: under_way(tmp_path / "dst", embedded.state))
     victims = children_that_copy(process.pid)
     assert len(victims) == 2
     for victim in victims:  # both
@@ -85,7 +100,7 @@ def children_that_copy(parent: int) -> list[int]:
 def test_interrupted_it_ends_soon_and_goes_on(embedded, make_tree, tree_of, tmp_path):
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = embedded.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
-    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    wait_for(lambda: under_way(tmp_path / "dst", embedded.state))
     # A terminal sends Ctrl-C to all processes of the group.
     os.killpg(process.pid, signal.SIGINT)
     began = time.monotonic()
@@ -110,7 +125,7 @@ def test_the_command_killed_takes_its_workers_along_and_goes_on(
 ):
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = embedded.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
-    wait_for(lambda: files_in(tmp_path / "dst") > ENOUGH)
+    wait_for(lambda: under_way(tmp_path / "dst", embedded.state))
     workers = children_that_copy(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     embedded.end(process)

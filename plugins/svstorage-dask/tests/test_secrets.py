@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from http.client import HTTPException
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.request import urlopen
 
 import pytest
 
@@ -118,3 +121,32 @@ def test_a_worker_without_the_settings_file_fails_clean(run, rclone_s3, make_tre
     assert "not in the environment of this worker" in done.err
     assert rclone_s3.keys(bucket) == {}
     rclone_s3.drop_bucket(bucket)
+
+
+def test_the_embedded_cluster_answers_nobody_else(tmp_path):
+    """Whoever may talk to a scheduler may run programs as its user."""
+    import psutil
+    from distributed import Client
+
+    from svstorage_dask.crew import DaskCrew
+
+    crew = DaskCrew(SimpleNamespace(run="nobody"), {"workers": "1"})  # type: ignore[arg-type]
+    try:
+        me = psutil.Process()
+        found = [
+            connection.laddr
+            for process in (me, *me.children(recursive=True))
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert len(found) >= 4
+        for host, port in found:
+            assert host == "127.0.0.1"
+            for path in ("/", "/health", "/info/main/workers.html", "/metrics", "/api/v1"):
+                with pytest.raises((OSError, HTTPException)):  # 404, reset, or a TLS alert
+                    urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
+        address = crew._client.scheduler.address.replace("tls", "tcp")
+        with pytest.raises((OSError, TimeoutError)):
+            Client(address, timeout=1, set_as_default=False)
+    finally:
+        crew.close()

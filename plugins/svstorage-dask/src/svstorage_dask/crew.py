@@ -32,6 +32,12 @@ WORKER_SECONDS = 30
 REPLY_SECONDS = 10
 # So many workers may die over one range before it is held to be its fault.
 ALLOWED_FAILURES = 5
+# No page tells anything: Dask's HTTP servers, which know no TLS here, cannot be left out.
+EMBEDDED = {
+    "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
 # Ranges handed out for each thread of a worker: one under way and one to go on with.
 RANGES_EACH = 2
 LOOK_SECONDS = 1.0
@@ -78,7 +84,7 @@ class DaskCrew:
         """Processes of this machine. TLS with a certificate of the moment: whoever may talk to
         a scheduler may run programs as its user."""
         self._folder = tempfile.mkdtemp(prefix="svstorage-dask-")
-        with dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}):
+        with dask.config.set(EMBEDDED):
             self._cluster = LocalCluster(
                 n_workers=number,
                 threads_per_worker=1,
@@ -87,6 +93,7 @@ class DaskCrew:
                 protocol="tls://",
                 security=True,
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                 worker_dashboard_address=None,
                 memory_limit=None,
                 silence_logs=logging.CRITICAL,
