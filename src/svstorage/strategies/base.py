@@ -140,7 +140,6 @@ class Context:
 
     verify: Verify = "checksum"
     tags: bool = False
-    preserve_attributes: bool = True
     parts: PartLog = field(default_factory=NoPartLog)
     progress: Callable[[int], None] = _no_progress
     """Call with each count of bytes moved, as they move; also slows down for ``--bwlimit``."""

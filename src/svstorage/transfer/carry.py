@@ -196,7 +196,7 @@ class Carrier:
             attempt.parts = (
                 self._part_log(attempt.work)
                 if self._part_log
-                else MemoryPartLog(job.entry, job.pair.destination, job.destination_key)
+                else MemoryPartLog(job.pair.destination, job.destination_key)
             )
         observe = self._observe
         if observe is not None:

@@ -13,7 +13,6 @@ from svstorage.model import Entry, Part
 from svstorage.providers.base import MultipartStore
 from svstorage.strategies.base import End, PartLog
 from svstorage.transfer.journal import Journal
-from svstorage.transfer.versions import source_version
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +103,7 @@ class JournalPartLog:
 class MemoryPartLog:
     """For runs without a journal: further tries of one run go on, and nothing is left behind."""
 
-    def __init__(self, source: Entry, end: End, destination_key: str) -> None:
-        self._version = source_version(source)
+    def __init__(self, end: End, destination_key: str) -> None:
         self._end = end
         self._destination_key = destination_key
         self._upload: tuple[str, int] | None = None
