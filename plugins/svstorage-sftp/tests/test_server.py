@@ -337,6 +337,21 @@ def test_a_cut_line(
     assert loud == [], "the callers were told, and nobody else need be"
 
 
+def test_a_channel_that_ends_alone(connect: Connect) -> None:
+    """The server's SFTP process may die while the connection stands."""
+    store = connect()
+    assert store.list_buckets() == []
+    session = store._session
+    client = session._client
+    assert client is not None
+    session._loop.call_soon_threadsafe(client.exit)
+    deadline = time.monotonic() + 10
+    while session._client is client and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert store.list_buckets() == []
+    assert session._client is not client
+
+
 @pytest.mark.slow
 def test_a_killed_upload_goes_on(
     env: dict[str, str], sshd: SshServer, line: _Line, tmp_path: Path

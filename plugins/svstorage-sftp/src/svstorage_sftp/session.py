@@ -51,6 +51,7 @@ class Session:
         self._lock = threading.Lock()
         self._connection: asyncssh.SSHClientConnection | None = None
         self._client: asyncssh.SFTPClient | None = None
+        self._watcher: asyncio.Future[None] | None = None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start ``work`` on the loop."""
@@ -71,9 +72,13 @@ class Session:
         if client is not None and connection is not None and not connection.is_closed():
             return client
         with self._lock:
-            if self._client is None or self._connection is None or self._connection.is_closed():
-                self._connection, self._client = self.run(self._connect())
-            return self._client
+            client, connection = self._client, self._connection
+            if client is None or connection is None or connection.is_closed():
+                if connection is not None:
+                    self._loop.call_soon_threadsafe(connection.abort)
+                self._connection, client = self.run(self._connect())
+                self._client = client
+            return client
 
     async def _connect(self) -> tuple[asyncssh.SSHClientConnection, asyncssh.SFTPClient]:
         config = self._config
@@ -112,10 +117,13 @@ class Session:
                 agent.close()
         try:
             # Paths are bytes throughout: names that are not UTF-8 must pass.
-            return connection, await connection.start_sftp_client(path_encoding=None)
+            client = await connection.start_sftp_client(path_encoding=None)
         except (OSError, asyncssh.Error) as error:
             connection.abort()
             raise ConnectionFailed(f"{where} offers no SFTP: {error}") from None
+        # The server's SFTP process can end while the connection stands.
+        self._watcher = asyncio.ensure_future(_watch(client, weakref.ref(self)))
+        return connection, client
 
     def _not_the_host(self, known: asyncssh.SSHKnownHosts, said: str) -> ConnectionFailed:
         """Unknown, or known under another key: the second may be somebody between."""
@@ -172,6 +180,15 @@ async def _keys(
         return None, None
     phrase = offered.passphrase.reveal() if offered.passphrase else None
     return [asyncssh.read_private_key(offered.key_file, phrase)], None
+
+
+async def _watch(client: asyncssh.SFTPClient, session: weakref.ref[Session]) -> None:
+    """Let go of a client whose channel has ended, so that the next call makes another."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        await client.wait_closed()
+    found = session()
+    if found is not None and found._client is client:
+        found._client = None
 
 
 async def _goodbye(connection: asyncssh.SSHClientConnection) -> None:
