@@ -27,17 +27,17 @@ def wait_for(what: Callable[[], bool], seconds: float = 40) -> None:
 
 
 def under_way(root: Path, state: Path | None) -> bool:
-    """Some of it is copied, and a journal (in ``state``, where there is one) tells of it."""
+    """Some of it is copied, and the journals of both workers (where they are kept) say so."""
     if state is None:
         return files_in(root) > 60
+    told = 0
     for path in state.rglob("*.sqlite"):
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
             try:
-                if journal.execute("SELECT 1 FROM done LIMIT 1").fetchone():
-                    return True
+                told += journal.execute("SELECT 1 FROM done LIMIT 1").fetchone() is not None
             except sqlite3.OperationalError:
                 continue  # just being made
-    return False
+    return told >= 2
 
 
 def files_in(root: Path) -> int:

@@ -130,15 +130,20 @@ def test_the_embedded_cluster_answers_nobody_else(tmp_path):
 
     from svstorage_dask.crew import DaskCrew
 
-    crew = DaskCrew(SimpleNamespace(run="nobody"), {"workers": "1"})  # type: ignore[arg-type]
-    try:
-        me = psutil.Process()
-        found = [
-            connection.laddr
+    me = psutil.Process()
+
+    def listening() -> set[tuple[str, int]]:
+        return {
+            tuple(connection.laddr)
             for process in (me, *me.children(recursive=True))
             for connection in process.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
-        ]
+        }
+
+    before = listening()  # the servers of other tests
+    crew = DaskCrew(SimpleNamespace(run="nobody"), {"workers": "1"})
+    try:
+        found = listening() - before
         assert len(found) >= 4
         for host, port in found:
             assert host == "127.0.0.1"
