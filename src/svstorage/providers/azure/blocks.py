@@ -32,7 +32,7 @@ from svstorage.errors import AccessRefused, ObjectChanged, ObjectNotFound, Servi
 from svstorage.model import Attributes, Checksum, Entry, Part, Stored
 from svstorage.providers.azure import listing
 from svstorage.providers.azure.account import Account
-from svstorage.providers.azure.body import CountedBody, whole
+from svstorage.providers.body import SizedBody, whole
 from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class BlockUploads(Account):
                 view = memoryview(whole(source, size, str(target)))
                 return self._put_block(target, token, number, offset, view)
         block = block_id(token, number, offset)
-        sent = CountedBody(source, size, str(target))
+        sent = SizedBody(source, size, str(target))
         self.client.call(target, "PUT", query=_block_query(block), body=sent, size=size)
         return Part(number, size, block, offset)
 

@@ -28,7 +28,7 @@ from svstorage.errors import (
     StorageError,
 )
 from svstorage.providers.azure import failures, keys, signing
-from svstorage.providers.azure.body import CountedBody
+from svstorage.providers.body import SizedBody
 from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
 from svstorage.providers.target import Target
 
@@ -96,7 +96,7 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: Buffer | CountedBody = b"",
+        body: Buffer | SizedBody = b"",
         size: int | None = None,
     ) -> tuple[Mapping[str, str], bytes]:
         """Headers (any case) and whole body of a successful answer; else an error of ours."""
@@ -110,7 +110,7 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: Buffer | CountedBody = b"",
+        body: Buffer | SizedBody = b"",
         size: int | None = None,
     ) -> BaseHTTPResponse:
         """A successful answer (2xx) whose body has not been read; else an error of ours.
@@ -129,7 +129,7 @@ class Client:
                 raise failure
             self.credentials.expired(used)
             renewed = True
-            if isinstance(body, CountedBody) and body.started:
+            if isinstance(body, SizedBody) and body.started:
                 raise failure  # renewed; only the caller can send the body again
 
     def close(self) -> None:
@@ -143,14 +143,14 @@ class Client:
         method: str,
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        body: Buffer | CountedBody,
+        body: Buffer | SizedBody,
         size: int | None,
         credentials: AzureCredentials | None,
     ) -> BaseHTTPResponse:
         path = self.path(target.bucket, target.key)
         sent = {"x-ms-version": API_VERSION, "x-ms-date": signing.http_date(), **headers}
         if size is None:
-            size = 0 if isinstance(body, CountedBody) else memoryview(body).nbytes
+            size = 0 if isinstance(body, SizedBody) else memoryview(body).nbytes
         if method in ("PUT", "POST"):
             sent["content-length"] = str(size)
         text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
@@ -173,7 +173,7 @@ class Client:
                 decode_content=False,
             )
         except (HTTPError, OSError, ValueError) as error:
-            if isinstance(body, CountedBody) and body.failure is not None:
+            if isinstance(body, SizedBody) and body.failure is not None:
                 raise body.failure from None
             failure = unreachable(target, self.config.endpoint, error)
         # Raised outside of the handler: urllib3's errors carry the URL, which may be signed.

@@ -22,8 +22,8 @@ from svstorage.errors import (
 from svstorage.model import Attributes, Entry, ObjectInfo, PartLimits, Stored
 from svstorage.providers.azure import listing, metadata
 from svstorage.providers.azure.account import Account
-from svstorage.providers.azure.body import CountedBody
-from svstorage.providers.azure.reader import AzureReader
+from svstorage.providers.body import SizedBody
+from svstorage.providers.reader import HttpReader
 from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ class Objects(Account):
         start: int = 0,
         length: int | None = None,
         if_match: str | None = None,
-    ) -> AzureReader:
+    ) -> HttpReader:
         self._check(bucket, key)
         target = Target("read", bucket, key)
         if length == 0:
             info = self._head_if(target, if_match)
-            return AzureReader(info, target, None, 0)
+            return HttpReader(info, target, None, 0)
         headers = {}
         ranged = start > 0 or length is not None
         if ranged:
@@ -101,7 +101,7 @@ class Objects(Account):
             if ranged and type(error) is ObjectError and "InvalidRange" in str(error):
                 info = self._head_if(target, if_match)
                 if length is None and start == info.entry.size:
-                    return AzureReader(info, target, None, 0)
+                    return HttpReader(info, target, None, 0)
                 raise ServiceError(
                     f"{target}: it has {info.entry.size} bytes, and byte {start} was asked for"
                 ) from None
@@ -140,11 +140,11 @@ class Objects(Account):
             headers["content-md5"] = base64.b64encode(md5).decode("ascii")
         if if_none_match:
             headers["if-none-match"] = "*"
-        sent: Buffer | CountedBody
+        sent: Buffer | SizedBody
         if hasattr(body, "read"):
-            sent = CountedBody(cast("Body", body), size, str(target))
+            sent = SizedBody(cast("Body", body), size, str(target))
             if not size:
-                sent.check_end()
+                sent.check_empty()
         else:
             sent = memoryview(body).cast("B")
             if len(sent) != size:
@@ -212,7 +212,7 @@ def _opened(
     start: int,
     length: int | None,
     if_match: str | None,
-) -> AzureReader:
+) -> HttpReader:
     """The reader of an answer that is exactly what was asked for, else `ServiceError`."""
     headers = response.headers
     arriving = _number(target, headers, "content-length")
@@ -236,4 +236,4 @@ def _opened(
     info = _info(target, key, headers, size)
     if if_match is not None and info.entry.etag != if_match:
         raise ObjectChanged(f"{target}: the answer is of another version")
-    return AzureReader(info, target, response, arriving)
+    return HttpReader(info, target, response, arriving)

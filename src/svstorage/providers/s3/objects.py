@@ -22,12 +22,13 @@ from svstorage.errors import (
     StorageError,
 )
 from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
+from svstorage.providers.body import SizedBody
+from svstorage.providers.reader import HttpReader
 from svstorage.providers.s3 import attributes as attrs
 from svstorage.providers.s3 import failures, xml
-from svstorage.providers.s3.body import SizedBody
 from svstorage.providers.s3.exact import ExactKeys
 from svstorage.providers.s3.limits import MAX_DELETE
-from svstorage.providers.s3.reader import S3Reader, opened
+from svstorage.providers.s3.reader import opened
 from svstorage.providers.s3.wire import RequestBody
 from svstorage.providers.target import Target
 
@@ -88,13 +89,13 @@ class Objects(ExactKeys):
         start: int = 0,
         length: int | None = None,
         if_match: str | None = None,
-    ) -> S3Reader:
+    ) -> HttpReader:
         target = self.target("GetObject", bucket, key)
         if length == 0:  # no Range header says so
             info = self.head(bucket, key)
             if if_match is not None and info.entry.etag != if_match:
                 raise ObjectChanged(f"{target}: it is another version now")
-            return S3Reader(target, None, info, 0)
+            return HttpReader(info, target, None, 0)
         self.check_readable(target)
         headers = {}
         if start or length is not None:

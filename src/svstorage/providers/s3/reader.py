@@ -1,15 +1,13 @@
-"""An open download, held to what was asked for."""
+"""The answer to a GET, held to what was asked for."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from urllib3.exceptions import HTTPError
-
 from svstorage.addresses import display
 from svstorage.errors import ObjectChanged, ServiceError
-from svstorage.model import ObjectInfo
+from svstorage.providers.reader import HttpReader
 from svstorage.providers.s3 import attributes
 from svstorage.providers.target import Target
 
@@ -19,64 +17,9 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
 
 
-class S3Reader:
-    """The body of one GET. Ends after exactly the bytes that the answer announced."""
-
-    def __init__(self, target: Target, response: Response | None, info: ObjectInfo, size: int):
-        self.info = info
-        self._target = target
-        self._response = response
-        self._left = size
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to ``size`` bytes, and fewer only at the end, which is empty."""
-        if self._response is None or self._left == 0:
-            self._finish()
-            return b""
-        wanted = self._left if size < 0 else min(size, self._left)
-        if wanted == 0:
-            return b""
-        try:
-            block: bytes = self._response.read(wanted, decode_content=False)
-        except (HTTPError, OSError) as error:
-            reason = type(error).__name__
-            self.close()
-            raise self._broken_off(reason) from None
-        if not block:
-            self.close()
-            raise self._broken_off("end of data")
-        self._left -= len(block)
-        if self._left == 0:
-            self._finish()
-        return block
-
-    def close(self) -> None:
-        """Drops the connection where the body was not read to its end."""
-        response, self._response = self._response, None
-        if response is not None:
-            response.close()
-
-    def __enter__(self) -> S3Reader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _finish(self) -> None:
-        response, self._response = self._response, None
-        if response is not None:
-            response.drain_conn()  # lets the library see the end of an empty body, too
-            response.release_conn()
-
-    def _broken_off(self, reason: str) -> ServiceError:
-        return ServiceError(
-            f"{self._target}: the body broke off, {self._left} bytes are missing ({reason})"
-        )
-
-
 def opened(
     target: Target, response: Response, start: int, wanted: int | None, if_match: str | None
-) -> S3Reader:
+) -> HttpReader:
     """A reader for an answer that is exactly what was asked for.
 
     ``start`` 0 and ``wanted`` None is the whole object. Raises `ServiceError` for another
@@ -99,7 +42,7 @@ def opened(
     except BaseException:
         response.close()
         raise
-    return S3Reader(target, response, info, size)
+    return HttpReader(info, target, response, size)
 
 
 def _checked_range(

@@ -19,10 +19,10 @@ from urllib3.exceptions import HTTPError
 from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import CredentialsExpired, ServiceError, StorageError
+from svstorage.providers.body import SizedBody
 from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
 from svstorage.providers.http1 import Answer
 from svstorage.providers.s3 import failures, sigv4
-from svstorage.providers.s3.body import SizedBody
 from svstorage.providers.s3.config import S3Config
 from svstorage.providers.s3.failures import Refusal
 from svstorage.providers.s3.quick import QuickCalls

@@ -1,4 +1,4 @@
-"""A request body of a promised size, read once from a file-like object."""
+"""Request bodies of a promised size, read from a file-like object."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class SizedBody:
         self.failure: BaseException | None = None
         """What reading the source raised; the HTTP library may have taken it for its own."""
         self._start = self._tell()
+
+    @property
+    def started(self) -> bool:
+        """Whether any of it was handed out."""
+        return self._left != self._size
 
     def read(self, size: int = -1, /) -> bytes:
         if self._left <= 0:
@@ -77,3 +82,16 @@ class SizedBody:
             return None
         position: int = self._source.tell()
         return position
+
+
+def whole(source: Any, size: int, name: str) -> bytearray:
+    """All of a body in memory. Raises `ObjectChanged` where it is not of ``size`` bytes."""
+    body = SizedBody(source, size, name)
+    body.check_empty()
+    held = bytearray(size)
+    filled = 0
+    while filled < size:
+        data = body.read(min(size - filled, _BLOCK))
+        held[filled : filled + len(data)] = data
+        filled += len(data)
+    return held

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from urllib3.exceptions import HTTPError
+
 from svstorage.errors import ServiceError
+from svstorage.providers.connections import reason_of
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from svstorage.providers.target import Target
 
 
-class AzureReader:
+class HttpReader:
     """Bytes of one answer. Closing before the end drops the connection."""
 
     def __init__(
@@ -27,10 +30,6 @@ class AzureReader:
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to ``size`` bytes. Raises `ServiceError` where the body ends early."""
-        from urllib3.exceptions import HTTPError
-
-        from svstorage.providers.connections import reason_of
-
         response = self._response
         if response is None or size == 0:
             return b""
@@ -45,8 +44,8 @@ class AzureReader:
         if problem or not data:
             self.close()
             raise ServiceError(
-                f"{self._target}: the answer broke off {self._left} bytes early "
-                f"({problem or 'end of body'})"
+                f"{self._target}: the body broke off, {self._left} bytes are missing "
+                f"({problem or 'end of data'})"
             )
         self._left -= len(data)
         self._release_at_end()
@@ -64,7 +63,7 @@ class AzureReader:
         if response is not None:
             response.close()
 
-    def __enter__(self) -> AzureReader:
+    def __enter__(self) -> HttpReader:
         return self
 
     def __exit__(self, *exc: object) -> None:
