@@ -43,6 +43,21 @@ def test_a_service_that_asks_to_slow_down(behind: tuple[Store, FaultProxy]) -> N
     assert "k9" not in store.holds()
 
 
+def test_globs_are_spread_by_a_service_that_asks_to_slow_down(
+    behind: tuple[Store, FaultProxy],
+) -> None:
+    store, proxy = behind
+    store.write("d/x", b"x")
+    for glob, found in (("k*", 10), ("**", 11), ("*/x", 1)):
+        for skip in (0, 1):  # the look for something of exactly this name, and the listing
+            proxy.rules[:] = [
+                status(503, body=SLOW_DOWN, method="GET", path="list-type", times=2, skip=skip)
+            ]
+            done = store("ls", f"public:{glob}").ok()
+            assert len(done.out.splitlines()) == found
+            assert proxy.rules[0].done == 2
+
+
 def test_a_body_that_breaks_off_is_read_on(behind: tuple[Store, FaultProxy]) -> None:
     store, proxy = behind
     proxy.rules.append(cut("response-body", after=50_000, method="GET", path="k3", times=2))

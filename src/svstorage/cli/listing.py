@@ -34,9 +34,9 @@ class Lister:
             yield own
         below: Iterator[Entry | CommonPrefix]
         if recursive:
-            below = self._good(target, _resumed_list(target, target.folder))
+            below = self._good(target, resumed_list(target, target.folder))
         else:
-            below = self._good(target, _resumed_level(target, target.folder))
+            below = self._good(target, resumed_level(target, target.folder))
         for item in below:
             found = True
             yield item
@@ -82,14 +82,16 @@ def head_or_none(target: Target) -> Entry | None:
         return None
 
 
-def _resumed_list(target: Target, prefix: str) -> Iterator[Entry | Problem]:
+def resumed_list(target: Target, prefix: str) -> Iterator[Entry | Problem]:
+    """All objects that begin with ``prefix``; taken up again where the listing broke off."""
     return _resumed(
         lambda after: target.store.list(target.bucket, prefix, start_after=after),
         ordered=target.store.capabilities.listing_order == "bytes",
     )
 
 
-def _resumed_level(target: Target, prefix: str) -> Iterator[Entry | CommonPrefix | Problem]:
+def resumed_level(target: Target, prefix: str) -> Iterator[Entry | CommonPrefix | Problem]:
+    """One level below ``prefix``, likewise."""
     return _resumed(
         lambda _after: target.store.list_level(target.bucket, prefix),
         ordered=target.store.capabilities.listing_order == "bytes",

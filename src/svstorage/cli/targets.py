@@ -123,11 +123,11 @@ def locate_bucket(state: State, text: str) -> Target:
 
 
 def _exists(target: Target) -> bool:
-    from svstorage.cli.listing import head_or_none
+    from svstorage.cli.listing import head_or_none, resumed_level
 
     if not target.key.endswith("/") and head_or_none(target) is not None:
         return True
-    return next(iter(target.store.list_level(target.bucket, target.folder)), None) is not None
+    return next(resumed_level(target, target.folder), None) is not None
 
 
 def _matches(target: Target) -> Iterator[str]:
@@ -138,17 +138,19 @@ def _matches(target: Target) -> Iterator[str]:
 
 
 def _deep_matches(target: Target) -> Iterator[str]:
+    from svstorage.cli.listing import resumed_list
     from svstorage.transfer.filters import glob_to_regex
 
     prefix, _ = addresses.split_glob(target.key)
     pattern = re.compile(glob_to_regex("/" + target.key))
-    for item in target.store.list(target.bucket, prefix):
+    for item in resumed_list(target, prefix):
         if isinstance(item, Entry) and pattern.fullmatch(item.key):
             yield item.key
 
 
 def _level_matches(target: Target, prefix: str, parts: list[str]) -> Iterator[str]:
     """One listing for each level that has a glob; folders match as well as objects."""
+    from svstorage.cli.listing import resumed_level
     from svstorage.transfer.filters import glob_to_regex
 
     # Parts without a glob need no listing of their own.
@@ -160,7 +162,7 @@ def _level_matches(target: Target, prefix: str, parts: list[str]) -> Iterator[st
         yield from _level_literal(target, prefix + beginning)
         return
     pattern = re.compile(glob_to_regex(f"/{part}"))
-    for item in target.store.list_level(target.bucket, prefix + beginning):
+    for item in resumed_level(target, prefix + beginning):
         if isinstance(item, CommonPrefix):
             name = item.prefix[len(prefix) : -1]
             if pattern.fullmatch(name):
@@ -173,7 +175,9 @@ def _level_matches(target: Target, prefix: str, parts: list[str]) -> Iterator[st
 
 
 def _level_literal(target: Target, key: str) -> Iterator[str]:
-    for item in target.store.list_level(target.bucket, key):
+    from svstorage.cli.listing import resumed_level
+
+    for item in resumed_level(target, key):
         name = item.prefix if isinstance(item, CommonPrefix) else item.key
         if name in (key, f"{key}/"):
             yield name
