@@ -15,10 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +34,7 @@ from benchmarks.servers import ACCESS_KEY, SECRET_KEY, Server, rclone, sink  # n
 from tests.servers.faultproxy import FaultProxy  # noqa: E402
 from tests.servers.process import clean_environment, free_port, running  # noqa: E402
 
+PARTS = ["slopes", "requests", "journal", "report", "dask"]
 SMALL = 4096
 MIB = 1 << 20
 
@@ -221,6 +224,44 @@ def journal(place: Place, count: int) -> dict[str, object]:
     return {"what": "journal", "bytes": size / count, "objects": count}
 
 
+def entering(folder: Path, count: int = 20_000) -> dict[str, object]:
+    """CPU and bytes for each object of what a range's report costs the command that gets it."""
+    from svstorage.model import Checksum
+    from svstorage.transfer.ledger import Ledger
+    from svstorage.transfer.report import Counters, Result
+    from svstorage.transfer.reporter import ReportFile
+    from svstorage.transfer.spans import Span
+    from svstorage.transfer.tree_task import SpanReport
+
+    results = []
+    for number in range(count):
+        key = f"{number // 500:05}/object-{number:08}.bin"
+        checksum = Checksum("md5", f"{number:032x}")
+        results.append(
+            Result(
+                "copy", "done", key, f"sv://one/{key}", f"sv://two/{key}", SMALL, checksum, 1,
+                0.012345, "native",
+            )
+        )  # fmt: skip
+    counters = Counters(listed=count, copied=count)
+    report = SpanReport(
+        span=Span(None, "x", count, 0), counters=counters, results=tuple(results), complete=True
+    )
+    data = pickle.dumps(report)
+    taken = []
+    for number in range(5):
+        file = ReportFile(folder / f"report-{number}.jsonl")
+        ledger = Ledger(max_errors=None, on_result=lambda result: None, report=file)
+        began = time.process_time()
+        ledger.enter_span(pickle.loads(data))
+        taken.append(time.process_time() - began)
+        file.close()
+    return {
+        "what": "report of a range", "bytes": len(data) / count,
+        "cpu": statistics.median(taken) / count,
+    }  # fmt: skip
+
+
 @contextmanager
 def cluster(folder: Path, workers: int) -> Iterator[str]:
     """A scheduler and workers that are there before the command."""
@@ -278,10 +319,10 @@ def dask(place: Place, rounds: int, count: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["slopes", "requests", "journal", "dask"])
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    wanted = [given.only] if given.only else ["slopes", "requests", "journal", "dask"]
+    wanted = [given.only] if given.only else PARTS
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base)))
@@ -300,6 +341,8 @@ def main() -> None:
                 _tell(row)
         if "journal" in wanted:
             _tell(journal(place, 2_000 if given.quick else 20_000))
+        if "report" in wanted:
+            _tell(entering(folder))
         if "dask" in wanted:
             _tell(dask(place, given.rounds, 5_000 if given.quick else 40_000))
 
