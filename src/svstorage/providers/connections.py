@@ -158,6 +158,26 @@ def unreachable(target: Target, end: Endpoint, error: Exception) -> StorageError
     return ServiceError(f"{where}: the connection broke ({reason}){hint}")
 
 
+def whole_body(target: Target, response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
+    """The rest of an answer, whose connection is handed back.
+
+    Raises `ServiceError` where it breaks off or is larger than ``limit`` bytes.
+    """
+    problem = ""
+    body = b""
+    try:
+        body = response.read(limit + 1, decode_content=False)
+    except (HTTPError, OSError) as error:
+        problem = f"the answer broke off ({reason_of(error)})"
+    if len(body) > limit:
+        problem = f"the answer is larger than {limit} bytes"
+    if problem:
+        response.close()
+        raise ServiceError(f"{target}: {problem}")
+    response.release_conn()
+    return body
+
+
 def reason_of(error: Exception) -> str:
     """The innermost cause in a few words: urllib3 wraps, and names objects by address."""
     inner: BaseException = error

@@ -24,12 +24,11 @@ from svstorage.credentials.azure_values import AccountKey, AzureCredentials, Bea
 from svstorage.errors import (
     AccessRefused,
     CredentialsExpired,
-    ServiceError,
     StorageError,
 )
 from svstorage.providers.azure import failures, keys, signing
 from svstorage.providers.body import SizedBody
-from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
+from svstorage.providers.connections import READ_TIMEOUT, Connections, unreachable, whole_body
 from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Client:
     ) -> tuple[Mapping[str, str], bytes]:
         """Headers (any case) and whole body of a successful answer; else an error of ours."""
         response = self.open(target, method, query=query, headers=headers, body=body, size=size)
-        return response.headers, self._whole(target, response, MAX_ANSWER_BODY)
+        return response.headers, whole_body(target, response, MAX_ANSWER_BODY)
 
     def open(
         self,
@@ -206,22 +205,7 @@ class Client:
 
     def _refusal(self, target: Target, response: BaseHTTPResponse) -> failures.Refusal:
         try:
-            body = self._whole(target, response, _MAX_ERROR_BODY)
+            body = whole_body(target, response, _MAX_ERROR_BODY)
         except StorageError:
             body = b""  # the status says enough
         return failures.read_refusal(response.status, response.headers, body)
-
-    def _whole(self, target: Target, response: BaseHTTPResponse, limit: int) -> bytes:
-        problem = ""
-        body = b""
-        try:
-            body = response.read(limit + 1, decode_content=False)
-        except (HTTPError, OSError) as error:
-            problem = f"the answer broke off ({reason_of(error)})"
-        if len(body) > limit:
-            problem = f"the answer is larger than {limit} bytes"
-        if problem:
-            response.close()
-            raise ServiceError(f"{target}: {problem}")
-        response.release_conn()
-        return body

@@ -20,7 +20,7 @@ from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import CredentialsExpired, ServiceError, StorageError
 from svstorage.providers.body import SizedBody
-from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
+from svstorage.providers.connections import READ_TIMEOUT, Connections, unreachable, whole_body
 from svstorage.providers.http1 import Answer
 from svstorage.providers.s3 import failures, sigv4
 from svstorage.providers.s3.config import S3Config
@@ -243,16 +243,7 @@ class Wire:
     def _whole(self, target: Target, response: Response | Answer, limit: int) -> bytes:
         if isinstance(response, Answer):
             return cast(bytes, response.body)  # or a bytearray that nobody else holds
-        try:
-            body: bytes = response.read(limit + 1, decode_content=False)
-        except (HTTPError, OSError) as error:
-            response.close()
-            raise ServiceError(f"{target}: the answer broke off ({reason_of(error)})") from None
-        if len(body) > limit:
-            response.close()
-            raise ServiceError(f"{target}: the answer is larger than {limit} bytes")
-        response.release_conn()
-        return body
+        return whole_body(target, response, limit)
 
     # What may be put right
 
