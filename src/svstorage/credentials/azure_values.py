@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,14 @@ class Bearer:
 
 
 AzureCredentials = AccountKey | Sas | Bearer
+
+
+def is_account_key(key: Secret) -> bool:
+    """Whether it has the form of one: base64, and not empty."""
+    try:
+        return bool(base64.b64decode(key.reveal(), validate=True))
+    except (binascii.Error, ValueError):
+        return False
 
 
 class TokenCredential:

@@ -6,13 +6,11 @@ not used: where requests go is for the settings to say.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from svstorage.credentials import azure_sas
 from svstorage.credentials.azure_config import AzureAccess
-from svstorage.credentials.azure_values import AccountKey
+from svstorage.credentials.azure_values import AccountKey, is_account_key
 from svstorage.credentials.base import Passed, StaticCredentials
 from svstorage.settings import Secret, Settings
 
@@ -33,7 +31,7 @@ def resolve(config: AzureAccess, settings: Settings) -> StaticCredentials[Any] |
     if signature:
         return azure_sas.source(Secret(signature), VARIABLE, settings, NAME)
     key = Secret(fields.get("accountkey", ""))
-    if not _is_base64(key):
+    if not is_account_key(key):
         raise settings.error(
             VARIABLE,
             "it has neither an AccountKey, which is base64, nor a SharedAccessSignature",
@@ -58,10 +56,3 @@ def _fields(secret: Secret, settings: Settings) -> dict[str, str]:
             )
         fields[name.lower()] = value
     return fields
-
-
-def _is_base64(key: Secret) -> bool:
-    try:
-        return bool(base64.b64decode(key.reveal(), validate=True))
-    except (binascii.Error, ValueError):
-        return False

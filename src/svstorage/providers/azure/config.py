@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from svstorage.credentials.azure_values import is_account_key
 from svstorage.providers.endpoint import Endpoint, ca_bundle, parse_endpoint, proxy
 from svstorage.settings import Secret, Settings
 
@@ -119,7 +118,7 @@ def _secrets(settings: Settings) -> tuple[Secret | None, Secret | None]:
         key, sas = None, key
     if key is not None:
         key = Secret(key.reveal().strip())
-        if not _is_base64(key):
+        if not is_account_key(key):
             raise settings.error(
                 KEY,
                 "it is neither an account key, which is base64, nor a shared access signature",
@@ -135,10 +134,3 @@ def _is_signature(value: str) -> bool:
 
 def _bare(sas: Secret) -> Secret:
     return Secret(sas.reveal().strip().removeprefix("?"))
-
-
-def _is_base64(key: Secret) -> bool:
-    try:
-        return bool(base64.b64decode(key.reveal(), validate=True))
-    except (binascii.Error, ValueError):
-        return False
