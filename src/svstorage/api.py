@@ -171,8 +171,10 @@ def migrate(
                 raise BucketNotFound(f"the source has no bucket {name!r}")
         parts: list[Report] = []
         session.several = len(names) > 1
-        for name in session.while_running(names):
-            parts.extend(session.migrate_bucket(storage, destination, name))
+        # All of them first: a bucket that cannot be made is told before anything is moved.
+        ready = [session.ready_bucket(storage, destination, name) for name in names]
+        for pair, on_exists in session.while_running(ready):
+            parts.extend(session.migrate_bucket(pair, on_exists))
     return _joined("migrate", parts)
 
 
@@ -266,8 +268,7 @@ class _Session:
         return run.execute(lambda run, deletions: run.tree_planner(deletions), shape=Shape())
 
     def check_tree(self, pair: Pair, *, extra_differs: bool = True) -> Report:
-        options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
-        return self._check(pair, options, CheckPlanner, extra_differs=extra_differs)
+        return self._check(pair, CheckPlanner, extra_differs=extra_differs)
 
     def check_objects(self, one: Place, two: Place) -> Report:
         """One object against another; a folder as the second means the one of the same name."""
@@ -278,17 +279,16 @@ class _Session:
             source_end(one, one.key),
             End(two.store, two.bucket, key, location=two.text, base=two.base),
         )
-        options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
-        return self._check(pair, options, ObjectsCheckPlanner)
+        return self._check(pair, ObjectsCheckPlanner)
 
     def _check(
         self,
         pair: Pair,
-        options: TransferOptions,
         planner: type[CheckPlanner],
         *,
         extra_differs: bool = True,
     ) -> Report:
+        options = dataclasses.replace(self.options, journal="none", delete=False, dry_run=False)
         run = Run(
             "check",
             pair,
@@ -314,7 +314,10 @@ class _Session:
             Shape(check=True, extra_differs=extra_differs) if planner is CheckPlanner else None,
         )
 
-    def migrate_bucket(self, source: Storage, destination: Storage, name: str) -> list[Report]:
+    def ready_bucket(
+        self, source: Storage, destination: Storage, name: str
+    ) -> tuple[Pair, OnExists]:
+        """The two buckets; the one of the destination is made where it is missing."""
         ends = [
             End(
                 storage.store,
@@ -335,6 +338,9 @@ class _Session:
             else:
                 with suppress(ObjectExists):
                     destination.store.create_bucket(name)
+        return pair, on_exists
+
+    def migrate_bucket(self, pair: Pair, on_exists: OnExists) -> list[Report]:
         moved = self.copy_tree("migrate", pair, on_exists=on_exists, keep_journal=True)
         if moved.interrupted or moved.fatal or self.options.dry_run:
             return [moved]

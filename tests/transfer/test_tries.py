@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import svstorage
-from svstorage.errors import ConnectionFailed, Interrupted
+from svstorage.errors import AccessRefused, ConnectionFailed, Interrupted
 from svstorage.model import Checksum
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import Confirmed, Context, End, Job, Pair
@@ -147,3 +147,22 @@ def test_a_look_that_is_refused_costs_that_object_alone(
     assert report.fatal is None
     assert [(f.key, f.error_kind) for f in report.failures] == [("a.txt", "AccessRefused")]
     assert destination.content() == {"b.txt": b"b", "c.txt": b"c"}
+
+
+def test_a_bucket_that_cannot_be_made_is_told_before_anything_is_moved(
+    side: SideOf, fault_proxy: Callable[..., FaultProxy], tmp_path: Path
+) -> None:
+    names = [f"{stem}-{tmp_path.name}".replace("_", "-")[:60] for stem in ("one", "two")]
+    for name in names:
+        (tmp_path / "storage" / name).mkdir(parents=True)
+        (tmp_path / "storage" / name / "x").write_text("x")
+    source = svstorage.connect(provider="http", data_path=str(tmp_path))
+    end = side("moto")
+    proxy = fault_proxy(end.server.endpoint)
+    destination = end.through(proxy).storage
+    assert destination is not None
+    proxy.rules.append(status(403, method="PUT", path=rf"/{names[1]}/?$"))
+    with pytest.raises(AccessRefused):
+        svstorage.migrate(source=source, destination=destination, buckets=names)
+    assert proxy.rules[0].done >= 1
+    assert list(destination.store.list(names[0])) == []
