@@ -32,11 +32,11 @@ def under_way(root: Path, state: Path | None) -> bool:
         return files_in(root) > 60
     told = 0
     for path in state.rglob("*.sqlite"):
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
-            try:
+        try:
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
                 told += journal.execute("SELECT 1 FROM done LIMIT 1").fetchone() is not None
-            except sqlite3.OperationalError:
-                continue  # just being made
+        except sqlite3.OperationalError:
+            continue  # just being made
     return told >= 2
 
 
