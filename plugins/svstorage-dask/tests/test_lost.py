@@ -26,10 +26,8 @@ def wait_for(what: Callable[[], bool], seconds: float = 40) -> None:
         time.sleep(0.05)
 
 
-def under_way(root: Path, state: Path | None) -> bool:
-    """Some of it is copied, and the journals of both workers (where they are kept) say so."""
-    if state is None:
-        return files_in(root) > 60
+def under_way(state: Path) -> bool:
+    """Both workers have copied something, by their journals."""
     told = 0
     for path in state.rglob("*.sqlite"):
         try:
@@ -46,15 +44,11 @@ def files_in(root: Path) -> int:
     )
 
 
-@pytest.mark.parametrize("journal", [[], ["--journal", "none"]], ids=["journal", "none"])
-def test_a_killed_worker_costs_no_object(
-    mortal_cluster, run_on, make_tree, tree_of, tmp_path, journal
-):
+def test_a_killed_worker_costs_no_object(mortal_cluster, run_on, make_tree, tree_of, tmp_path):
     run = run_on(mortal_cluster)
     made = make_tree(tmp_path / "src", COUNT, SIZE)
-    process = run.start("cp", "-r", "--bwlimit", RATE, *journal, "src/", "dst/")
-    state = None if journal else mortal_cluster.state
-    wait_for(lambda: under_way(tmp_path / "dst", state))
+    process = run.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
+    wait_for(lambda: under_way(mortal_cluster.state))
     os.killpg(mortal_cluster.workers[0].pid, signal.SIGKILL)
     there = files_in(tmp_path / "dst")
     done = run.end(process)
@@ -64,14 +58,40 @@ def test_a_killed_worker_costs_no_object(
     assert Counter(row["key"] for row in done.report) == dict.fromkeys(made, 1)
     assert done.actions == {("copy", "done"): COUNT}
     lost = [row for row in done.report if row["reason"] == "copied by a lost worker"]
-    assert bool(lost) == (not journal)
+    assert lost, "its journal tells what it had done"
     assert done.summary["copied"] == COUNT
+
+
+def test_nor_does_it_between_services_and_without_a_journal(
+    mortal_cluster, run_on, rclone_s3, azurite, make_tree, tmp_path
+):
+    run = run_on(mortal_cluster)
+    s3, azure = rclone_s3.new_bucket(), azurite.new_bucket()
+    made = make_tree(rclone_s3.data / s3, COUNT, SIZE)
+    rclone_s3.write_env(tmp_path / ".env.s3")
+    azurite.write_env(tmp_path / ".env.azure")
+    envs = ["--from-env", ".env.s3", "--to-env", ".env.azure"]
+    process = run.start(
+        "cp", "-r", *envs, "--journal", "none", "--bwlimit", RATE, f"sv://{s3}/", f"sv://{azure}/"
+    )
+    wait_for(lambda: len(azurite.keys(azure)) > 60)
+    os.killpg(mortal_cluster.workers[0].pid, signal.SIGKILL)
+    there = len(azurite.keys(azure))
+    done = run.end(process)
+    assert there < COUNT, "killed too late to say anything"
+    assert done.code == 0, done.err
+    assert azurite.keys(azure) == {name: len(data) for name, data in made.items()}
+    assert Counter(row["key"] for row in done.report) == dict.fromkeys(made, 1)
+    assert done.actions == {("copy", "done"): COUNT}
+    assert run("check", *envs, f"sv://{s3}/", f"sv://{azure}/").code == 0
+    rclone_s3.drop_bucket(s3)
+    azurite.drop_bucket(azure)
 
 
 def test_an_embedded_worker_that_dies_is_replaced(embedded, make_tree, tree_of, tmp_path):
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = embedded.start("sync", "--bwlimit", RATE, "src", "dst")
-    wait_for(lambda: under_way(tmp_path / "dst", embedded.state))
+    wait_for(lambda: under_way(embedded.state))
     victims = children_that_copy(process.pid)
     assert len(victims) == 2
     for victim in victims:  # both
@@ -100,7 +120,7 @@ def children_that_copy(parent: int) -> list[int]:
 def test_interrupted_it_ends_soon_and_goes_on(embedded, make_tree, tree_of, tmp_path):
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = embedded.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
-    wait_for(lambda: under_way(tmp_path / "dst", embedded.state))
+    wait_for(lambda: under_way(embedded.state))
     # A terminal sends Ctrl-C to all processes of the group.
     os.killpg(process.pid, signal.SIGINT)
     began = time.monotonic()
@@ -125,7 +145,7 @@ def test_the_command_killed_takes_its_workers_along_and_goes_on(
 ):
     made = make_tree(tmp_path / "src", COUNT, SIZE)
     process = embedded.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
-    wait_for(lambda: under_way(tmp_path / "dst", embedded.state))
+    wait_for(lambda: under_way(embedded.state))
     workers = children_that_copy(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     embedded.end(process)
