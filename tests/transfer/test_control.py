@@ -316,3 +316,18 @@ def test_one_that_needs_little_does_not_wait_for_one_that_needs_much() -> None:
     for thread in threads:
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_a_run_is_told_before_anything_moves(side: SideOf) -> None:
+    """The command knows by it that a signal must no longer end it just so."""
+    source, destination = side("local"), side("local")
+    source.put("a", b"a")
+    told: list[str] = []
+    svstorage.copy(
+        source.address,
+        destination.address,
+        recursive=True,
+        on_progress=lambda snapshot: told.append(f"{snapshot.counters.listed} listed"),
+        on_result=lambda result: told.append(result.key),
+    )
+    assert told[:2] == ["0 listed", "a"]

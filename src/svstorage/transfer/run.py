@@ -226,12 +226,15 @@ class Run:
 
     def _carry_all(self, groups: Iterator[Sequence[Outcome]]) -> None:
         ledger = self.ledger
+        phase = "checking" if self.operation == "check" else "copying"
         try:
+            # Told before anything moves: from here on a signal has to let go of what is in flight.
+            self._progress(phase, force=True)
             for group in groups:
                 for outcome in group:
                     ledger.take(outcome)
                 ledger.take_told()
-                self._progress("checking" if self.operation == "check" else "copying")
+                self._progress(phase)
                 if ledger.fatal is not None:
                     break
         except Interrupted:
