@@ -156,3 +156,17 @@ def test_the_command_killed_takes_its_workers_along_and_goes_on(
     assert tree_of(tmp_path / "dst") == made
     skipped = second.actions[("skip", "done")]
     assert 0 < skipped <= there
+
+
+def test_a_scheduler_that_goes_ends_the_run_and_says_so(
+    mortal_cluster, run_on, make_tree, tmp_path
+):
+    run = run_on(mortal_cluster)
+    make_tree(tmp_path / "src", COUNT, SIZE)
+    process = run.start("cp", "-r", "--bwlimit", RATE, "src/", "dst/")
+    wait_for(lambda: files_in(tmp_path / "dst") > 60)
+    os.killpg(mortal_cluster.scheduler.pid, signal.SIGKILL)
+    done = run.end(process)
+    assert done.code == 3, done.err
+    assert "scheduler is gone" in done.err
+    assert "Traceback" not in done.err

@@ -7,6 +7,7 @@ again in another, where the journal of the range says what was done.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -41,6 +42,8 @@ EMBEDDED = {
 # Ranges handed out for each thread of a worker: one under way and one to go on with.
 RANGES_EACH = 2
 LOOK_SECONDS = 1.0
+# What Dask raises where the connection to the scheduler has broken.
+GONE = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError)
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +132,7 @@ class DaskCrew:
         self._looked = time.monotonic()
         try:
             self._slots = sum(self._client.nthreads().values())
-        except (OSError, asyncio.TimeoutError) as error:
+        except (*GONE, asyncio.TimeoutError) as error:
             raise self._gone() from error
 
     def _gone(self) -> ConnectionFailed:
@@ -174,7 +177,7 @@ class DaskCrew:
                 done = wait(list(self._spans), timeout=seconds, return_when="FIRST_COMPLETED").done
         except (TimeoutError, asyncio.TimeoutError):
             return ()
-        except (OSError, asyncio.CancelledError) as error:
+        except GONE as error:
             raise self._gone() from error
         reports = []
         for future in done:
@@ -199,7 +202,7 @@ class DaskCrew:
             )
         except (TimeoutError, asyncio.TimeoutError):
             return None  # the worker that held the report was lost
-        except (OSError, asyncio.CancelledError) as error:
+        except GONE as error:
             raise self._gone() from error
         except Exception as error:  # not of a range, which tells all, but of Dask on the way
             if future.cancelled() or future.status == "lost":
@@ -222,7 +225,7 @@ class DaskCrew:
         self._on_all(worker.forget_journals, self._task)
 
     def _on_all(self, function: Callable[..., Any], argument: object) -> None:
-        with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(*GONE, asyncio.TimeoutError):
             self._client.run(function, argument, on_error="ignore")
 
     def close(self) -> None:
