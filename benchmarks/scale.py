@@ -320,6 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--files", type=int, help="of the comparison with Dask")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     wanted = [given.only] if given.only else PARTS
@@ -344,7 +345,7 @@ def main() -> None:
         if "report" in wanted:
             _tell(entering(folder))
         if "dask" in wanted:
-            _tell(dask(place, given.rounds, 5_000 if given.quick else 40_000))
+            _tell(dask(place, given.rounds, given.files or (5_000 if given.quick else 40_000)))
 
 
 def _tell(row: dict[str, object]) -> None:
