@@ -6,6 +6,7 @@ It is at the top so that ``pytest`` and ``pytest plugins/NAME`` both find it.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ pytest_plugins = [
     "tests.servers.scripted",
     "tests.servers.front",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite that was started in the background hands its deaf ears on to the commands it runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOREIGN = ("AWS_", "AZURE_", "STORAGE_", "SVSTORAGE_", "JUPYTER", "GOOGLE_", "FSSPEC_", "RCLONE_")
 _FOREIGN_NAMES = {

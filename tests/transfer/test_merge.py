@@ -18,11 +18,12 @@ from svstorage.errors import ListingError, ServiceError
 from svstorage.model import Checksum, Entry, Problem, key_order
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import End
-from svstorage.transfer import retry
+from svstorage.transfer import branches, retry
 from svstorage.transfer.ahead import ReadAhead
 from svstorage.transfer.listing import in_order, listed, sorted_on_disk
 from svstorage.transfer.merge import Both, merge
 from svstorage.transfer.options import TransferOptions
+from svstorage.transfer.stop import StopToken
 from tests.transfer.conftest import Side, add_up, sync
 
 # Few letters, so that the sides share keys; some that sort by bytes otherwise than by UTF-16.
@@ -108,9 +109,47 @@ def test_any_order_is_sorted_on_disk(names: list[str], random: Any) -> None:
         Entry(name, n, n * 10**9, f"e{n}", Checksum("md5", "0" * 32), n)
         for n, name in enumerate(names)
     ]
-    found = list(sorted_on_disk(iter([*wanted, Problem("p", "why")])))
+    found = list(sorted_on_disk(lambda: iter([*wanted, Problem("p", "why")]), StopToken()))
     assert found[0] == Problem("p", "why")
     assert found[1:] == sorted(wanted, key=lambda e: key_order(e.key))
+
+
+def test_an_unordered_listing_that_breaks_off_begins_anew() -> None:
+    calls = []
+
+    def start() -> Iterator[Entry | Problem]:
+        calls.append(1)
+        yield Entry("b", 1)
+        yield Problem("p", "why")
+        if len(calls) == 1:
+            raise ServiceError("cut")
+        yield Entry("a", 1)
+
+    found = list(sorted_on_disk(start, StopToken()))
+    assert found == [Problem("p", "why"), Entry("a", 1), Entry("b", 1)]
+    assert len(calls) == 2
+
+
+def test_branches_are_only_listed_ahead_where_the_service_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branches, "LOOK_AFTER", 4)
+    monkeypatch.setattr(branches, "WORTH_A_BRANCH", 1)
+    for name in ("a/1", "a/2", "b/1", "b/2", "c/1", "c/2", "d/1"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    store = LocalStore.for_folder(str(tmp_path))
+    asked = []
+
+    def busy(bucket: str, prefix: str = "") -> Iterator[Entry]:
+        asked.append(prefix)
+        raise ServiceError("busy")
+
+    monkeypatch.setattr(store, "list_level", busy)
+    found = branches.in_branches(End(store, ""), lambda prefix: store.list("", prefix))
+    assert [e.key for e in found] == ["a/1", "a/2", "b/1", "b/2", "c/1", "c/2", "d/1"]
+    assert asked
 
 
 class Told(LocalStore):

@@ -12,6 +12,7 @@ longer line, 18.4 s and 7.9 s.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +20,9 @@ from functools import partial
 from svstorage.model import CommonPrefix, Entry, Problem, key_order
 from svstorage.strategies.base import End
 from svstorage.transfer.ahead import ReadAhead
+from svstorage.transfer.retry import PASSING
+
+log = logging.getLogger(__name__)
 
 Listing = Iterator["Entry | Problem"]
 List = Callable[[str], Listing]
@@ -93,8 +97,17 @@ def _common_folder(one: str, other: str, prefix: str) -> str:
 def _following(end: End, here: str) -> list[Entry | Problem | CommonPrefix] | None:
     """All that comes after the folder ``here``, level by level upwards, in byte order.
 
-    None where it does not pay: nothing follows, or a level is wide.
+    None where it does not pay: nothing follows, a level is wide, or the service does not answer
+    just now (the listing itself is what takes a broken answer up again).
     """
+    try:
+        return _levels_after(end, here)
+    except PASSING as error:
+        log.info("not listed ahead: %s", error)
+        return None
+
+
+def _levels_after(end: End, here: str) -> list[Entry | Problem | CommonPrefix] | None:
     following: list[Entry | Problem | CommonPrefix] = []
     while here != end.prefix:
         parent = here[: here.rstrip("/").rfind("/") + 1]

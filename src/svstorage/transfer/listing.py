@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from svstorage.addresses import display
@@ -41,14 +41,15 @@ def listed(
     """
     if may_be_missing and end.store.capabilities.is_local and not _is_there(end):
         return iter(())
+    token = stop or StopToken()
     if end.store.capabilities.listing_order != "bytes":
-        items = sorted_on_disk(end.store.list(end.bucket, end.prefix, start_after=start_after))
+        items = sorted_on_disk(
+            lambda: end.store.list(end.bucket, end.prefix, start_after=start_after), token
+        )
+    elif start_after or end.store.capabilities.is_local:
+        items = _taken_up(end, end.prefix, start_after, token)
     else:
-        token = stop or StopToken()
-        if start_after or end.store.capabilities.is_local:
-            items = _taken_up(end, end.prefix, start_after, token)
-        else:
-            items = in_branches(end, lambda prefix: _taken_up(end, prefix, "", token))
+        items = in_branches(end, lambda prefix: _taken_up(end, prefix, "", token))
     return in_order(items, end.location)
 
 
@@ -94,8 +95,14 @@ def in_order(items: Iterator[Entry | Problem], where: str) -> Iterator[Entry | P
         yield item
 
 
-def sorted_on_disk(items: Iterator[Entry | Problem]) -> Iterator[Entry | Problem]:
-    """Sort a listing of any length with flat memory, in a temporary SQLite file."""
+def sorted_on_disk(
+    start: Callable[[], Iterator[Entry | Problem]], stop: StopToken
+) -> Iterator[Entry | Problem]:
+    """Sort a listing of any length with flat memory, in a temporary SQLite file.
+
+    Without order there is no place to take it up again: where it breaks off for a passing
+    reason, ``start`` begins it anew.
+    """
     with tempfile.TemporaryDirectory(prefix="svstorage-sort-") as folder:
         table = sqlite3.connect(Path(folder) / "listing.sqlite", isolation_level=None)
         try:
@@ -106,25 +113,7 @@ def sorted_on_disk(items: Iterator[Entry | Problem]) -> Iterator[Entry | Problem
                 "CREATE TABLE listing"
                 " (key BLOB, size, modified, etag, algorithm, checksum, changed)"
             )
-            table.execute("BEGIN")
-            for item in items:
-                if isinstance(item, Problem):
-                    yield item
-                    continue
-                checksum = item.checksum
-                table.execute(
-                    "INSERT INTO listing VALUES (?,?,?,?,?,?,?)",
-                    (
-                        key_order(item.key),
-                        item.size,
-                        item.modified_ns,
-                        item.etag,
-                        checksum.algorithm if checksum else None,
-                        checksum.value if checksum else None,
-                        item.changed_ns,
-                    ),
-                )
-            table.execute("COMMIT")
+            yield from _collected(table, start, stop)
             for row in table.execute("SELECT * FROM listing ORDER BY key"):
                 yield Entry(
                     key=row[0].decode("utf-8", "surrogateescape"),
@@ -136,3 +125,40 @@ def sorted_on_disk(items: Iterator[Entry | Problem]) -> Iterator[Entry | Problem
                 )
         finally:
             table.close()
+
+
+def _collected(
+    table: sqlite3.Connection, start: Callable[[], Iterator[Entry | Problem]], stop: StopToken
+) -> list[Problem]:
+    """Fill the table from one listing that came to its end; what it met beside objects."""
+    for attempt in range(1, ATTEMPTS + 1):
+        problems: list[Problem] = []
+        table.execute("DELETE FROM listing")
+        table.execute("BEGIN")
+        try:
+            for item in start():
+                if isinstance(item, Problem):
+                    problems.append(item)
+                else:
+                    table.execute("INSERT INTO listing VALUES (?,?,?,?,?,?,?)", _row(item))
+        except PASSING as error:
+            table.execute("COMMIT")
+            if attempt == ATTEMPTS or not pause(attempt, error, stop):
+                raise
+            continue
+        table.execute("COMMIT")
+        break
+    return problems
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    checksum = entry.checksum
+    return (
+        key_order(entry.key),
+        entry.size,
+        entry.modified_ns,
+        entry.etag,
+        checksum.algorithm if checksum else None,
+        checksum.value if checksum else None,
+        entry.changed_ns,
+    )
