@@ -221,6 +221,9 @@ class _PartsCopy:
             self.context.parts.forget()
             return None
         by_number = {p.number: p for p in held}
+        if not self.hashed and isinstance(self.destination.store, ShowsUploads):
+            # Its own record is nearer to the bytes than the journal, and all are read again.
+            journalled = held
         lengths = {number: length for number, _, length in part_ranges(self.job.entry.size, part)}
         agreed = [
             p
