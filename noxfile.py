@@ -34,13 +34,13 @@ def _install(session: nox.Session, *groups: str, plugins: bool = False) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, against real servers on 127.0.0.1; arguments go to pytest.
 
-    Two workers, each with servers of its own, since tests wait for servers much of the time.
+    Three workers, each with servers of its own, since tests wait for servers much of the time.
     Where arguments choose some tests, one worker starts sooner.
     """
     session.run("sh", "tests/setup.sh", external=True)
     _install(session, "test", "lint", "docs", plugins=True)
     some = any(not arg.startswith("--") for arg in session.posargs)
-    workers = [] if some else ["-n", "2", "--dist", "loadfile"]
+    workers = [] if some else ["-n", "3", "--dist", "loadfile"]
     session.run("python", "-m", "pytest", *workers, *session.posargs)
 
 
