@@ -112,6 +112,8 @@ def test_a_run_slows_down_under_throttling(
         source.address,
         there.address,
         destination=there.storage,
+        # Half of all puts are refused: with the usual five tries one of sixty would often fail.
+        options=TransferOptions(retries=40),
         on_progress=lambda p: seen.append(p.concurrency),
     )
     assert report.ok, report.failures

@@ -218,6 +218,8 @@ class _PartsCopy:
                 self.destination.bucket, self.job.destination_key, upload_id
             )
         except ObjectNotFound:
+            # Of what is gone as an upload a crash may have left a file (see `LocalStore`).
+            self._drop(upload_id)
             self.context.parts.forget()
             return None
         by_number = {p.number: p for p in held}

@@ -260,3 +260,17 @@ def test_an_unfinished_upload_can_be_read(store: LocalStore):
         assert file.read() == data[PART:]
     with pytest.raises(ObjectNotFound):
         store.open_upload(BUCKET, KEY, "0" * 16)
+
+
+def test_abort_clears_what_a_crash_left_of_a_complete_upload(store: LocalStore, base: Path):
+    """Killed between the rename of the file and the end of its record."""
+    upload = store.start_upload(BUCKET, KEY, size=PART)
+    record = next(p for p in (base / "deep").iterdir() if "-list-" in p.name)
+    held = record.read_bytes()
+    part = send(store, upload, 1, b"x" * PART)
+    store.complete_upload(BUCKET, KEY, upload, [part])
+    record.write_bytes(held)
+    with pytest.raises(ObjectNotFound):
+        store.list_parts(BUCKET, KEY, upload)
+    store.abort_upload(BUCKET, KEY, upload)
+    assert sorted(p.name for p in (base / "deep").iterdir()) == ["big"]
