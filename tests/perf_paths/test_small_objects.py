@@ -176,3 +176,19 @@ def test_a_throttled_run_halves_once_a_second(clock: Clock) -> None:
     clock.now += 1.1
     one.slow_down()
     assert one.limit == one.START // 4
+
+
+def test_threads_that_fight_for_the_interpreter_become_fewer(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switches = 0
+    monkeypatch.setattr("svstorage.transfer.concurrency._switches", lambda: switches)
+    one = AdaptiveConcurrency()
+    one.limit = 16
+    limits = []
+    for _ in range(5):
+        switches += 30 * 1000
+        limits.append(window(one, clock, 1000, 4096, 1.2))
+    assert limits == [8, 4, 2, 2, 2]
+    # Answers that take their time: no more fight, and more threads help.
+    assert window(one, clock, 2000, 4096, 0.3) > 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 
@@ -29,16 +30,21 @@ class AdaptiveConcurrency:
     Throughput is measured in objects and in bytes over windows of half a second; a window that
     is better than the best so far by a tenth earns a higher limit, one that is clearly worse
     after a rise takes it back. Where small objects keep the interpreter busy all the time, more
-    threads would only fight over its lock, so the limit stays. A throttling answer halves the
-    limit at once, at most once a second, so that a burst of them counts as one.
+    threads would only fight over its lock, so the limit stays; and where they do fight, which
+    shows in the switches between threads for each object, it falls. A throttling answer halves
+    the limit at once, at most once a second, so that a burst of them counts as one.
     """
 
     WINDOW = 0.5
-    START = 8
+    START = 4
     MINIMUM = 1
     BYTES_WORTH_AN_OBJECT = 256 * 1024
     BUSY = 0.8
     """CPU seconds of this process in a second: one interpreter can use little more than 1."""
+    FIGHTING = 10
+    """Switches for each object. One thread that waits for its answers makes about two; eight that
+    get theirs at once make thirty, and take twice the CPU of two."""
+    FIGHTERS = 2
 
     def __init__(self, maximum: int = 64) -> None:
         self.maximum = maximum
@@ -47,6 +53,7 @@ class AdaptiveConcurrency:
         self._active = 0
         self._window_start = time.monotonic()
         self._cpu = time.process_time()
+        self._switches = _switches()
         self._objects = 0
         self._bytes = 0
         self._best = 0.0
@@ -84,11 +91,16 @@ class AdaptiveConcurrency:
         worth = self._bytes / self.BYTES_WORTH_AN_OBJECT
         rate = (self._objects + worth) / seconds
         small = worth < self._objects
-        cpu = time.process_time()
+        cpu, switches = time.process_time(), _switches()
         busy = (cpu - self._cpu) / seconds > self.BUSY
+        fighting = switches - self._switches > self.FIGHTING * self._objects
         self._objects = self._bytes = 0
-        self._window_start, self._cpu = now, cpu
+        self._window_start, self._cpu, self._switches = now, cpu, switches
         if now - self._halved < 2.0:
+            return
+        if small and busy and fighting:
+            self.limit = min(self.limit, max(self.FIGHTERS, self.limit // 2))
+            self._best = max(self._best, rate)
             return
         if rate > self._best * 1.1:
             self._best = rate
@@ -98,3 +110,9 @@ class AdaptiveConcurrency:
         elif rate < self._best * 0.8 and self.limit > self.START:
             self.limit = max(self.START, self.limit - self.limit // 8)
             self._best *= 0.9
+
+
+def _switches() -> int:
+    """Switches between threads of this process so far, wanted and unwanted (getrusage(2))."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nvcsw + usage.ru_nivcsw
