@@ -313,21 +313,6 @@ def test_other_disks_are_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not asked
 
 
-def test_a_probe_that_was_killed_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / BUCKET).mkdir()
-    with monkeypatch.context() as killed:
-        killed.setattr(folding.os, "unlink", lambda *_, **__: None)
-        killed.setattr(folding.os, "rmdir", lambda *_, **__: None)
-        store = LocalStore(tmp_path)
-        put(store, "A")
-    (left,) = [path for path in (tmp_path / BUCKET).iterdir() if path.is_dir()]
-    assert keys(store) == ["A"]
-    assert left.exists()  # its owner may be at work
-    os.utime(left, (0, 0))
-    assert keys(store) == ["A"]
-    assert not left.exists()
-
-
 def test_copy_from_a_bucket(disk: Path, moto_server: Any, new_bucket: Any, tmp_path: Path) -> None:
     bucket = new_bucket(moto_server)
     client = moto_server.client()

@@ -13,13 +13,11 @@ import hashlib
 import itertools
 import os
 import secrets
-import stat
 import time
 
 from svstorage.errors import ObjectExists
 
 from .folders import sync_folder
-from .folding import remove_probe
 from .keys import temporary_kind, temporary_name
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -158,13 +156,9 @@ def remove_leftover(path: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours = name.startswith(f".svstorage-tmp-{_HOST}")
-        found = os.fstat(fd)
-        if not ours and time.time_ns() - found.st_mtime_ns < _DAY_NS:
+        if not ours and time.time_ns() - os.fstat(fd).st_mtime_ns < _DAY_NS:
             return False
-        if stat.S_ISDIR(found.st_mode):
-            remove_probe(path)
-        else:
-            os.unlink(path)
+        os.unlink(path)
     except OSError:
         return False
     finally:

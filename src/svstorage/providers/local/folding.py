@@ -55,13 +55,6 @@ class _Listings:
             self._held[where] = began, names
             return name in names
 
-    def add(self, where: bytes, name: bytes) -> None:
-        with self._lock:
-            seen = self._held.get(where)
-            if seen and name not in seen[1]:
-                seen[1].add(name)
-                self._count += 1
-
     def forget(self, where: bytes, name: bytes) -> None:
         with self._lock:
             seen = self._held.get(where)
@@ -102,13 +95,6 @@ def folds(folder: int) -> bool | None:
             os.close(inner)
         with contextlib.suppress(OSError):
             os.rmdir(name, dir_fd=folder)
-
-
-def remove_probe(path: str) -> None:
-    """Remove what a process that was killed within `folds` left. Raises `OSError`."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}/{_PROBE}")
-    os.rmdir(path)
 
 
 def shows_folding(folder: int, name: bytes) -> bool | None:
@@ -152,8 +138,6 @@ def open_exactly(
                 check_free(folder, where, name, path.key)
                 step, folder = folder, -1
                 folder = open_below(step, (name,), path.key, create=True, sync=sync, made=made_here)
-                if made_here:
-                    added(where, name)
             if made_here and made is not None:
                 made.append(depth)
             where += b"/" + name
@@ -183,11 +167,6 @@ def is_spelled(base: int, where: bytes, names: Sequence[bytes], key: str) -> boo
     finally:
         if folder >= 0:
             os.close(folder)
-
-
-def added(where: bytes, name: bytes) -> None:
-    """Says that ``name`` was given to something in the folder ``where``. Call it within `LOCK`."""
-    _LISTINGS.add(where, name)
 
 
 def forget(where: bytes, names: Sequence[bytes]) -> None:

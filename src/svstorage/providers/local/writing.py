@@ -120,7 +120,6 @@ class Writing(Root):
         with folding.LOCK:
             folding.check_free(folder, where, path.name, path.key)
             yield
-            folding.added(where, path.name)
 
     def _unmake(self, bucket: str, path: KeyPath, made: Sequence[int]) -> None:
         """Remove the folders that a write made which came to nothing; those in use stay."""
