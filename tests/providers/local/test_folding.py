@@ -144,26 +144,6 @@ def test_the_later_of_two_is_refused(
     assert not any(b".svstorage" in name for name in tree(root))
 
 
-def test_a_name_that_was_taken_while_an_upload_ran(root: Path) -> None:
-    store = LocalStore(root)
-    upload_id = store.start_upload(BUCKET, "a", size=4)
-    part = store.put_part(BUCKET, "a", upload_id, number=1, offset=0, size=4, body=b"late")
-    put(store, "A", b"first")
-    with pytest.raises(KeyNotSupported, match="'a' and 'A'"):
-        store.complete_upload(BUCKET, "a", upload_id, [part])
-    assert get(store, "A") == b"first"
-    store.abort_upload(BUCKET, "a", upload_id)
-    assert tree(root / BUCKET) == {b"A": b"first"}
-
-
-def test_listings_of_another_spelling(root: Path) -> None:
-    store = LocalStore(root)
-    put(store, "dir/deep/x")
-    for prefix in ("Dir/", "dir/Deep/", "dir/Deep/x"):
-        assert keys(store, prefix) == []
-        assert list(store.list_level(BUCKET, prefix)) == []
-
-
 def test_folder_markers(root: Path) -> None:
     store = LocalStore(root)
     put(store, "dir/", b"")

@@ -130,20 +130,6 @@ class Reading(Root):
         os.close(folder)
         return self._find_real(bucket, path)
 
-    def _is_other_folder(self, bucket: str, prefix: str) -> bool:
-        """Whether the folders of a prefix are there only for a disk that folds names."""
-        if "/" not in prefix or self._folding.get(bucket) is False:
-            return False
-        try:
-            path = self._key_path(bucket, prefix[: prefix.rindex("/") + 1])
-            folder = self._open_parents(bucket, path)
-            try:
-                return self._is_other(bucket, path, folder)
-            finally:
-                os.close(folder)
-        except (OSError, StorageError):
-            return False  # not there, or behind a link: the walk says what there is to say
-
     def _find_real(self, bucket: str, path: KeyPath) -> tuple[int, bytes, os.stat_result]:
         """Resolve the links first, then go there from the root without following any."""
         if self._links != "follow":
