@@ -67,10 +67,6 @@ class Draft:
         self.fd = fd
         self._name: bytes | None = name
 
-    @property
-    def folder(self) -> int:
-        return self._folder
-
     def publish(self, name: bytes, *, overwrite: bool, sync_names: bool) -> None:
         """Give the draft its name at once and for good. Its content must be on disk by now.
 

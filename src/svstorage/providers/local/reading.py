@@ -36,7 +36,7 @@ class Reading(Root):
     def head(self, bucket: str, key: str) -> ObjectInfo:
         path = self._key_path(bucket, key)
         try:
-            folder, name, found = self._find(bucket, path, exact=True)
+            folder, name, found = self._find(bucket, path)
             try:
                 entry = self._entry(path, found)
                 if path.is_folder or not self._has_xattrs:
@@ -64,8 +64,7 @@ class Reading(Root):
         path = self._key_path(bucket, key)
         fd = -1
         try:
-            # An entry to be matched was spelled by a listing or by `head`.
-            folder, name, found = self._find(bucket, path, exact=if_match is None)
+            folder, name, found = self._find(bucket, path)
             try:
                 # Looked at before it is opened: opening a device or a pipe can do things.
                 entry = self._entry(path, found)
@@ -103,12 +102,9 @@ class Reading(Root):
             if fd >= 0:
                 os.close(fd)
 
-    def _find(
-        self, bucket: str, path: KeyPath, *, exact: bool
-    ) -> tuple[int, bytes, os.stat_result]:
+    def _find(self, bucket: str, path: KeyPath) -> tuple[int, bytes, os.stat_result]:
         """An open folder, the name in it where the object lies, and what is there; links
-        resolved as the policy says. The folder is the caller's to close. ``exact``: not what
-        only a disk that folds names takes for it. Raises `OSError`.
+        resolved as the policy says. The folder is the caller's to close. Raises `OSError`.
         """
         folder = self._open_bucket(bucket)
         try:
@@ -116,15 +112,6 @@ class Reading(Root):
         except LinkInTheWay:
             return self._find_real(bucket, path)
         found = _look(folder, path.name)
-        if exact:
-            try:
-                if self._is_other(bucket, path, folder):
-                    raise ObjectNotFound(
-                        f"{path.key!r}: it is not there, only a name that this disk folds into it"
-                    )
-            except BaseException:
-                os.close(folder)
-                raise
         if not stat.S_ISLNK(found.st_mode) or self._links == "copy":
             return folder, path.name, found
         os.close(folder)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from svstorage.errors import BucketNotFound
 from svstorage.model import Attributes
 
-from . import folding, xattrs
+from . import xattrs
 from .failures import LinkInTheWay, failure
 from .folders import STEP, TO_SYNC, open_base, open_below, sync_folder
 from .keys import KeyPath, bucket_name, check_encoding, key_path
@@ -56,10 +56,6 @@ class Root:
         self._durability: Durability = durability
         self._single = single_folder
         self._unsynced: set[bytes] = set()
-        # Whether names are folded: by bucket, and by bucket and device for disks mounted in it.
-        self._folding: dict[str, bool] = {}
-        self._folding_devices: dict[tuple[str, int], bool] = {}
-        self._seen_folding: dict[str, bool] = {}  # by reading alone
         self._lock = threading.Lock()
 
     @cached_property
@@ -102,25 +98,6 @@ class Root:
 
     def _open_parents(self, bucket: str, path: KeyPath) -> int:
         return open_below(self._open_bucket(bucket), path.parents, path.key)
-
-    def _is_other(self, bucket: str, path: KeyPath, folder: int) -> bool:
-        """Whether the key's name in ``folder`` leads to something of another name (`folding`).
-
-        Writes nothing. Raises `OSError`.
-        """
-        folds = self._folding.get(bucket)
-        if folds is None:
-            folds = self._seen_folding.get(bucket)
-        if folds is None:
-            folds = folding.shows_folding(folder, path.name)
-            if folds is not None:
-                self._seen_folding[bucket] = folds
-        if not folds:
-            return False
-        names = (*path.parents, path.name)
-        return not folding.is_spelled(
-            self._open_bucket(bucket), self._base(bucket), names, path.key
-        )
 
     def _remember(self, folder: bytes) -> None:
         with self._lock:

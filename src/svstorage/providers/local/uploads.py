@@ -210,8 +210,7 @@ class Uploads(Writing):
         found = os.fstat(fd)
         folder = upload.folder
         try:
-            with self._taking(bucket, path, folder, found.st_dev):
-                os.rename(upload.name("part"), path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(upload.name("part"), path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             if is_conflict(error):
                 raise file_and_folder(path.key) from None

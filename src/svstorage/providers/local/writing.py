@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from svstorage.errors import KeyNotSupported, ObjectError, ObjectExists, StorageError
 from svstorage.model import Attributes, Checksum, Stored
 
-from . import folding, xattrs
+from . import xattrs
 from .content import write_body
 from .draft import Draft, is_conflict
 from .failures import failure, file_and_folder
@@ -51,7 +51,7 @@ class Writing(Root):
             with self._draft(bucket, path, made) as draft:
                 write_body(draft.fd, body, size, md5, key)
                 if self._links == "copy" and attributes and LINK_MARK in attributes.metadata:
-                    return self._put_link(bucket, path, draft, size)
+                    return self._put_link(path, draft, size)
                 found = self._publish(
                     draft, bucket, path, attributes, modified_ns, overwrite=not if_none_match
                 )
@@ -80,46 +80,11 @@ class Writing(Root):
         for attempt in range(_TRIES):
             try:
                 base = self._open_bucket(bucket, TO_SYNC, create=self._single)
-                if self._folds(bucket, base):
-                    where = self._base(bucket)
-                    return folding.open_exactly(base, where, path, sync=sync, made=made)
                 return open_below(base, path.parents, path.key, create=True, sync=sync, made=made)
             except FileNotFoundError:
                 if attempt == _TRIES - 1:
                     raise
         raise AssertionError("unreachable")
-
-    def _folds(self, bucket: str, base: int) -> bool:
-        known = self._folding.get(bucket)
-        if known is None:
-            found = folding.folds(base)
-            # Not to be known where only folders below may be written: `_taking` asks there.
-            known = self._folding[bucket] = bool(found)
-            if found is not None:
-                self._folding_devices[bucket, os.fstat(base).st_dev] = found
-        return known
-
-    @contextlib.contextmanager
-    def _taking(self, bucket: str, path: KeyPath, folder: int, device: int) -> Iterator[None]:
-        """Around the call that gives an object its name in ``folder``, which is on ``device``.
-
-        Raises `KeyNotSupported` where that name would hit something spelled otherwise.
-        """
-        known = self._folding_devices.get((bucket, device))
-        if known is None:  # the first object on a disk that is mounted within the bucket
-            known = folding.folds(folder)
-            if known is not None:
-                self._folding_devices[bucket, device] = known
-            if known and not self._folding.get(bucket):
-                self._folding[bucket] = True
-                os.close(self._open_for_writing(bucket, path))  # looks at the folders on the way
-        if known is False:
-            yield
-            return
-        where = b"/".join((self._base(bucket), *path.parents))
-        with folding.LOCK:
-            folding.check_free(folder, where, path.name, path.key)
-            yield
 
     def _unmake(self, bucket: str, path: KeyPath, made: Sequence[int]) -> None:
         """Remove the folders that a write made which came to nothing; those in use stay."""
@@ -128,7 +93,6 @@ class Writing(Root):
                 above = open_below(self._open_bucket(bucket), path.parents[:depth], path.key)
                 try:
                     os.rmdir(path.parents[depth], dir_fd=above)
-                    folding.forget(self._base(bucket), path.parents[: depth + 1])
                 finally:
                     os.close(above)
 
@@ -151,8 +115,7 @@ class Writing(Root):
             os.fsync(fd)
         found = os.fstat(fd)
         try:
-            with self._taking(bucket, path, draft.folder, found.st_dev):
-                draft.publish(path.name, overwrite=overwrite, sync_names=self._durability == "file")
+            draft.publish(path.name, overwrite=overwrite, sync_names=self._durability == "file")
         except OSError as error:
             if not isinstance(error, StorageError) and is_conflict(error):
                 raise file_and_folder(path.key) from None
@@ -183,8 +146,7 @@ class Writing(Root):
         parent = self._open_for_writing(bucket, path)
         try:
             try:
-                with self._taking(bucket, path, parent, os.fstat(parent).st_dev):
-                    os.mkdir(path.name, dir_fd=parent)
+                os.mkdir(path.name, dir_fd=parent)
             except FileExistsError:
                 if new:
                     raise ObjectExists(f"{path.key!r} is there already") from None
@@ -201,7 +163,7 @@ class Writing(Root):
         finally:
             os.close(folder)
 
-    def _put_link(self, bucket: str, path: KeyPath, draft: Draft, size: int) -> Stored:
+    def _put_link(self, path: KeyPath, draft: Draft, size: int) -> Stored:
         """Turn a draft that holds the text of a link into that link."""
         text = os.pread(draft.fd, PATH_MAX, 0)
         if not _stays_inside(path.parents, text):
@@ -209,8 +171,7 @@ class Writing(Root):
                 f"{path.key!r}: it stands for a symbolic link that leads, or may lead, out of the "
                 "folder, which is not made"
             )
-        with self._taking(bucket, path, draft.folder, os.fstat(draft.fd).st_dev):
-            found = draft.publish_link(path.name, text)
+        found = draft.publish_link(path.name, text)
         return Stored(size, version_token(found), None, found.st_mtime_ns)
 
     @staticmethod
