@@ -36,7 +36,7 @@ class AdaptiveConcurrency:
     """
 
     WINDOW = 0.5
-    START = 4
+    START = 8
     MINIMUM = 1
     BYTES_WORTH_AN_OBJECT = 256 * 1024
     BUSY = 0.8
