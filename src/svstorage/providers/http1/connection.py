@@ -62,6 +62,8 @@ class Connection:
         self._tls = tls is not None
         self._rest = bytearray()
         self._used = False
+        self._begun = False
+        """Part of an answer has come, and not yet all of it."""
         self.reusable = True
         self.rested = 0.0
 
@@ -86,30 +88,41 @@ class Connection:
         Raises `OSError`; the connection is closed then. `Stale` means that it had been used
         before and that nothing at all came back: the request may be sent once more.
         """
+        self.send(head, body)
+        return self.receive(limit=limit, no_body=no_body)
+
+    def send(self, head: bytes, body: Buffer = b"") -> None:
+        """The first half of `exchange`. `receive` must follow before anything else is sent."""
         try:
-            answer = self._exchange(head, body, limit, no_body)
+            self._send(head, body)
         except BaseException as error:
-            self.close()
-            if isinstance(error, BlockingIOError):  # how SO_RCVTIMEO and SO_SNDTIMEO tell
-                raise TimeoutError("timed out") from None
-            raise
+            raise self._broken(error) from None
+
+    def receive(self, *, limit: int, no_body: bool) -> Answer:
+        """The second half of `exchange`."""
+        try:
+            answer = self._answer(limit, no_body)
+        except BaseException as error:
+            raise self._broken(error) from None
         self._used = True
         if not self.reusable:
             self._sock.close()
         return answer
 
-    def _exchange(self, head: bytes, body: Buffer, limit: int, no_body: bool) -> Answer:
-        try:
-            self._send(head, body)
-            data = self._receive()
-        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            # An early refusal may be waiting to be read, but not on a connection that is gone.
-            if self._used:
-                raise Stale(str(error)) from None
-            raise
+    def _broken(self, error: BaseException) -> BaseException:
+        self.close()
+        if isinstance(error, BlockingIOError):  # how SO_RCVTIMEO and SO_SNDTIMEO tell
+            return TimeoutError("timed out")
+        # An early refusal may be waiting to be read, but not on a connection that is gone.
+        gone = isinstance(error, ConnectionError | ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        return Stale(str(error)) if gone and self._used and not self._begun else error
+
+    def _answer(self, limit: int, no_body: bool) -> Answer:
+        self._begun = False
+        data = self._receive()
         if not data:
-            kind = Stale if self._used else ConnectionResetError
-            raise kind("the service closed the connection without an answer")
+            raise ConnectionResetError("the service closed the connection without an answer")
+        self._begun = True
         self._rest += data
         for _ in range(_MAX_INTERIM):
             minor, status, headers = self._head()
@@ -124,6 +137,7 @@ class Connection:
         content = self._body(status, headers, limit, no_body)
         if self._rest:
             raise MalformedAnswer("the service sent more than its answer")
+        self._begun = False
         return Answer(status, headers, content)
 
     def _send(self, head: bytes, body: Buffer) -> None:

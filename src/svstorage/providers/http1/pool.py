@@ -56,6 +56,19 @@ class Pool:
                 continue
         return self._on(self._connect(), head, body, limit, no_body)
 
+    def take(self) -> Connection:
+        """A connection for one `Connection.send` and `Connection.receive`; then `give` it back.
+
+        Raises `NotConnected`.
+        """
+        return self._rested() or self._connect()
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for the next request, unless it was closed."""
+        if connection.reusable:
+            connection.rested = time.monotonic()
+            self._idle.append(connection)
+
     def close(self) -> None:
         while self._idle:
             self._idle.pop().close()
@@ -64,9 +77,7 @@ class Pool:
         self, connection: Connection, head: bytes, body: Buffer, limit: int, no_body: bool
     ) -> Answer:
         answer = connection.exchange(head, body, limit=limit, no_body=no_body)
-        if connection.reusable:
-            connection.rested = time.monotonic()
-            self._idle.append(connection)
+        self.give(connection)
         return answer
 
     def _rested(self) -> Connection | None:
