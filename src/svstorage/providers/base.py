@@ -317,6 +317,34 @@ class WholeStore(Protocol):
         ...
 
 
+@runtime_checkable
+class PipelinedStore(Protocol):
+    """A store whose small objects can be under way several at a time in one thread.
+
+    What ``send_…`` gives is handed to its ``receive_…``, by the same thread and in any order.
+    Both raise what `ObjectStore.put` and `WholeStore.read_whole` do; nothing is tried again.
+    """
+
+    pipelines: bool
+    """False where these calls are not to be used (behind a proxy, say)."""
+
+    def send_put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | memoryview,
+        *,
+        attributes: Attributes | None,
+        md5: bytes | None,
+    ) -> Any: ...
+
+    def receive_put(self, sent: Any) -> Stored: ...
+
+    def send_get(self, bucket: str, entry: Entry) -> Any: ...
+
+    def receive_get(self, sent: Any) -> tuple[Chunk, ObjectInfo]: ...
+
+
 ConfigT = TypeVar("ConfigT", bound=ProviderConfig)
 
 

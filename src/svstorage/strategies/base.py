@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from svstorage.model import Checksum, Entry, Part, Stored
 from svstorage.providers.base import ObjectStore
@@ -168,4 +168,24 @@ class Strategy(Protocol):
 
     def carry(self, job: Job, context: Context) -> Confirmed:
         """Carry it, or raise. The destination holds the old object or the whole new one."""
+        ...
+
+
+@runtime_checkable
+class PipelinedStrategy(Strategy, Protocol):
+    """A strategy that can have several small objects under way in one thread.
+
+    ``end`` gets what ``begin`` gave, in the same thread. Both together do what ``carry`` does.
+    """
+
+    def pipelines(self, pair: Pair) -> bool:
+        """Whether it can for the objects of this pair."""
+        ...
+
+    def begin(self, job: Job, context: Context) -> Any:
+        """Send the request that carries the object, and do not wait for the answer."""
+        ...
+
+    def end(self, job: Job, begun: Any, context: Context) -> Confirmed:
+        """Take the answer, and do what is left to do."""
         ...

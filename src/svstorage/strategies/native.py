@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from svstorage.addresses import display
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
-from svstorage.providers.base import NativeStore, WholeStore
+from svstorage.providers.base import NativeStore, ObjectStore, PipelinedStore, WholeStore
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, End, Job, Pair, PairMemo
 from svstorage.strategies.exact_keys import obstore_keeps
@@ -61,10 +61,21 @@ class _Ways:
     whole_writes: bool
     obstore_reads: bool
     obstore_writes: bool
+    pipelined: Literal["get", "put"] | None
+    """Which of both can have several requests under way; the other end is a local disk."""
 
     @classmethod
     def of(cls, pair: Pair) -> _Ways:
         source, destination = pair.source.store, pair.destination.store
+        ends: tuple[tuple[Literal["get", "put"], ObjectStore, ObjectStore], ...] = (
+            ("get", source, destination),
+            ("put", destination, source),
+        )
+        pipelined: list[Literal["get", "put"]] = [
+            way
+            for way, store, other in ends
+            if isinstance(store, PipelinedStore) and store.pipelines and other.capabilities.is_local
+        ]
         whole_reads, whole_writes = (
             isinstance(store, WholeStore) and store.carries_whole for store in (source, destination)
         )
@@ -73,6 +84,7 @@ class _Ways:
             whole_writes,
             not whole_reads and isinstance(source, NativeStore) and source.native_reads,
             not whole_writes and isinstance(destination, NativeStore) and destination.native_writes,
+            pipelined[0] if pipelined else None,
         )
 
 
@@ -106,8 +118,7 @@ class NativeStrategy:
             self._budget.give(size)
 
     def _carry(self, job: Job, context: Context) -> Confirmed:
-        source, destination = job.pair.source, job.pair.destination
-        entry = job.entry
+        source, entry = job.pair.source, job.entry
         ways = self._ways(job.pair)
         if ways.whole_reads:
             data, info = cast(WholeStore, source.store).read_whole(source.bucket, entry)
@@ -115,26 +126,12 @@ class NativeStrategy:
             data, info = _get(source, entry)
         else:
             data, info = _read(source, entry)
-        length = len(data)
-        if length != entry.size:
-            raise ObjectChanged(
-                f"{display(entry.key)}: {length} bytes were read of {entry.size}; "
-                "it changed while it was copied"
-            )
-        digest = None
-        if context.verify == "checksum":
-            digest = hashlib.md5(data, usedforsecurity=False).digest()
-            announced = info.entry.checksum
-            if announced and announced.algorithm == "md5" and announced.value != digest.hex():
-                raise ChecksumMismatch(
-                    f"{display(entry.key)}: the bytes that arrived are not those announced (MD5)"
-                )
-        attributes, modified_ns = carried(
-            tagged(source, info, wanted=context.tags),
-            source.store.capabilities,
-            destination.store.capabilities,
-            tags=context.tags,
-        )
+        return self._place(job, data, info, context)
+
+    def _place(self, job: Job, data: Any, info: ObjectInfo, context: Context) -> Confirmed:
+        destination = job.pair.destination
+        ways = self._ways(job.pair)
+        digest, attributes, modified_ns = _checked(job, data, info, context)
         # obstore sends no tags.
         if ways.obstore_writes and obstore_keeps(job.destination_key) and not attributes.tags:
             stored = _put(destination, job.destination_key, data, attributes)
@@ -143,15 +140,78 @@ class NativeStrategy:
                 destination.bucket,
                 job.destination_key,
                 data,
-                size=length,
+                size=len(data),
                 attributes=attributes,
                 modified_ns=modified_ns,
                 # A local store would only hash the same memory once more.
                 md5=None if destination.store.capabilities.is_local else digest,
             )
-        context.progress(length)
-        sent = Checksum("md5", digest.hex()) if digest else None
-        return Confirmed(stored, sent=sent, source=info.entry, bytes_sent=length)
+        return _confirmed(stored, digest, info, context)
+
+    # Several under way at a time: see `PipelinedStrategy`.
+
+    def pipelines(self, pair: Pair) -> bool:
+        return self._ways(pair).pipelined is not None
+
+    def begin(self, job: Job, context: Context) -> Any:
+        source, destination = job.pair.source, job.pair.destination
+        if self._ways(job.pair).pipelined == "get":
+            return cast(PipelinedStore, source.store).send_get(source.bucket, job.entry)
+        data, info = _read(source, job.entry)
+        digest, attributes, _ = _checked(job, data, info, context)
+        sent = cast(PipelinedStore, destination.store).send_put(
+            destination.bucket, job.destination_key, data, attributes=attributes, md5=digest
+        )
+        return sent, digest, info
+
+    def end(self, job: Job, begun: Any, context: Context) -> Confirmed:
+        if self._ways(job.pair).pipelined == "get":
+            data, info = cast(PipelinedStore, job.pair.source.store).receive_get(begun)
+            return self._place(job, data, info, context)
+        sent, digest, info = begun
+        stored = cast(PipelinedStore, job.pair.destination.store).receive_put(sent)
+        return _confirmed(stored, digest, info, context)
+
+
+def _checked(
+    job: Job, data: Any, info: ObjectInfo, context: Context
+) -> tuple[bytes | None, Attributes, int | None]:
+    """Digest, attributes and modification time of what was read, once it is known to be whole.
+
+    Raises `ObjectChanged` for another number of bytes than listed, `ChecksumMismatch` where they
+    are not those that the source announces.
+    """
+    entry, pair = job.entry, job.pair
+    length = len(data)
+    if length != entry.size:
+        raise ObjectChanged(
+            f"{display(entry.key)}: {length} bytes were read of {entry.size}; "
+            "it changed while it was copied"
+        )
+    digest = None
+    if context.verify == "checksum":
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
+        announced = info.entry.checksum
+        if announced and announced.algorithm == "md5" and announced.value != digest.hex():
+            raise ChecksumMismatch(
+                f"{display(entry.key)}: the bytes that arrived are not those announced (MD5)"
+            )
+    attributes, modified_ns = carried(
+        tagged(pair.source, info, wanted=context.tags),
+        pair.source.store.capabilities,
+        pair.destination.store.capabilities,
+        tags=context.tags,
+    )
+    return digest, attributes, modified_ns
+
+
+def _confirmed(
+    stored: Stored, digest: bytes | None, info: ObjectInfo, context: Context
+) -> Confirmed:
+    size = info.entry.size
+    context.progress(size)
+    sent = Checksum("md5", digest.hex()) if digest else None
+    return Confirmed(stored, sent=sent, source=info.entry, bytes_sent=size)
 
 
 def _read(end: End, entry: Entry) -> tuple[Any, ObjectInfo]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +112,20 @@ class Objects(ExactKeys):
         self.check_readable(target)
         headers = {"if-match": f'"{entry.etag}"'} if entry.etag is not None else {}
         answer, body = self.wire.call(target, "GET", headers=headers)
+        return body, self.read_info(target, entry, answer)
+
+    @staticmethod
+    def read_info(target: Target, entry: Entry, answer: Mapping[str, str]) -> ObjectInfo:
+        """What the answer to a GET of a whole object tells of it.
+
+        Raises `ObjectChanged` where it is another version than ``entry``.
+        """
         etag = attrs.unquoted(answer.get("etag"))
         if entry.etag is not None and etag != entry.etag:  # some pay no heed to If-Match
             raise ObjectChanged(f"{target}: it is another version now (ETag {display(str(etag))})")
-        told = attrs.confirmed_checksum(bucket, etag, answer)
+        told = attrs.confirmed_checksum(target.bucket, etag, answer)
         read = Entry(entry.key, entry.size, entry.modified_ns, etag, told)
-        return body, ObjectInfo(read, attrs.from_headers(answer))
+        return ObjectInfo(read, attrs.from_headers(answer))
 
     def put(
         self,

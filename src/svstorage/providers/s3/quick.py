@@ -10,13 +10,22 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from svstorage.errors import ConnectionFailed, ServiceError, StorageError
 from svstorage.providers.connections import CONNECT_TIMEOUT, reason_of, trust
 from svstorage.providers.endpoint import Endpoint
-from svstorage.providers.http1 import Answer, NotConnected, Pool, request_head
+from svstorage.providers.http1 import Answer, Connection, NotConnected, Pool, request_head
 from svstorage.providers.s3.config import S3Config
 from svstorage.providers.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A request that was sent; its connection is nobody else's until the answer is there."""
+
+    pool: Pool
+    connection: Connection
 
 
 class QuickCalls:
@@ -46,6 +55,37 @@ class QuickCalls:
             return self._pool(end).exchange(
                 request_head(method, path, headers), body, limit=limit, no_body=method == "HEAD"
             )
+        except (OSError, ValueError) as error:
+            failure = self._failure(target, error)
+        raise failure
+
+    def send(
+        self,
+        target: Target,
+        end: Endpoint,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | memoryview,
+    ) -> UnderWay:
+        """The first half of `exchange`: the request is sent, and `receive` waits for its answer."""
+        failure: StorageError
+        try:
+            pool = self._pool(end)
+            connection = pool.take()
+            connection.send(request_head(method, path, headers), body)
+            return UnderWay(pool, connection)
+        except (OSError, ValueError) as error:
+            failure = self._failure(target, error)
+        raise failure
+
+    def receive(self, target: Target, under_way: UnderWay, limit: int) -> Answer:
+        """The second half of `exchange`. Errors are the same."""
+        failure: StorageError
+        try:
+            answer = under_way.connection.receive(limit=limit, no_body=False)
+            under_way.pool.give(under_way.connection)
+            return answer
         except (OSError, ValueError) as error:
             failure = self._failure(target, error)
         raise failure

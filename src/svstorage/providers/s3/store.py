@@ -30,6 +30,7 @@ from svstorage.providers.s3 import listing, native, sigv4, xml
 from svstorage.providers.s3.config import S3Config
 from svstorage.providers.s3.copying import Copying
 from svstorage.providers.s3.limits import LIMITS, SINGLE_COPY
+from svstorage.providers.s3.pipelined import Pipelined
 from svstorage.providers.s3.service import BUCKET_NAME, encodable
 from svstorage.providers.s3.wire import Wire
 from svstorage.providers.target import Target
@@ -50,7 +51,7 @@ _CAPABILITIES = Capabilities(
 _UNORDERED = replace(_CAPABILITIES, listing_order="unordered")
 
 
-class S3Store(Copying):
+class S3Store(Copying, Pipelined):
     """All buckets of one S3 service. Safe to use from many threads."""
 
     def __init__(

@@ -21,11 +21,12 @@ from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import CredentialsExpired, ServiceError, StorageError
 from svstorage.providers.body import SizedBody
 from svstorage.providers.connections import READ_TIMEOUT, Connections, unreachable, whole_body
+from svstorage.providers.endpoint import Endpoint
 from svstorage.providers.http1 import Answer
 from svstorage.providers.s3 import failures, sigv4
 from svstorage.providers.s3.config import S3Config
 from svstorage.providers.s3.failures import Refusal
-from svstorage.providers.s3.quick import QuickCalls
+from svstorage.providers.s3.quick import QuickCalls, UnderWay
 from svstorage.providers.target import Target
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,32 @@ class Wire:
                     raise failure
                 raise ServiceError(f"{failure}. Corrected; worth another try")
 
+    def send(
+        self,
+        target: Target,
+        method: Method,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | memoryview = b"",
+    ) -> UnderWay:
+        """Send a request of which `receive` takes the answer: others may be sent meanwhile.
+
+        Only where `is_quick`. Nothing is put right here that `call` would: whoever gets an error
+        makes the request again by that.
+        """
+        used = self.credentials.get() if self.credentials else None
+        end, path, sent = self._request(
+            target, method, (), headers, body, None, False, used, self.region(target.bucket)
+        )
+        return self._quick.send(target, end, method, path, sent, body)
+
+    def receive(self, target: Target, under_way: UnderWay) -> Answer:
+        """The whole of a successful answer; else an error of ours."""
+        answer = self._quick.receive(target, under_way, MAX_ANSWER_BODY)
+        if 200 <= answer.status < 300:
+            return answer
+        raise failures.error(target, self._refusal(target, answer))
+
     def url(self, bucket: str, key: str) -> tuple[str, str, str]:
         """Host header, path and URL without query of an object."""
         end, prefix = self.config.address(bucket, self.region(bucket))
@@ -176,28 +203,9 @@ class Wire:
         *,
         whole: bool = False,
     ) -> Response | Answer:
-        config = self.config
-        end, prefix = config.address(target.bucket, region)
-        path = f"{prefix}/{sigv4.encode_path(target.key or '')}"
-        if prefix and target.key is None:
-            path = prefix
-        text = sigv4.encode_query(query)
-        signed = {"host": end.netloc, **headers}
-        if credentials is not None:
-            signed |= self.signer.headers(
-                method, path, text, signed, self._payload_hash(body, sign_body),
-                credentials, region, now=self.now(),
-            )  # fmt: skip
-        # http.client writes header values as Latin-1: this makes it write UTF-8.
-        sent = {
-            name: value if value.isascii() else value.encode().decode("latin-1")
-            for name, value in signed.items()
-        }
-        sent["accept-encoding"] = "identity"
-        sent["user-agent"] = "svstorage"
-        if method in ("PUT", "POST"):
-            sent["content-length"] = str(len(body) if size is None else size)  # type: ignore[arg-type]
-        path = f"{path}?{text}" if text else path
+        end, path, sent = self._request(
+            target, method, query, headers, body, size, sign_body, credentials, region
+        )
         if whole and not isinstance(body, SizedBody):
             return self._quick.exchange(target, end, method, path, sent, body, MAX_ANSWER_BODY)
         failure: StorageError
@@ -220,6 +228,42 @@ class Wire:
                 raise body.failure from None
             failure = unreachable(target, end, error)
         raise failure
+
+    def _request(
+        self,
+        target: Target,
+        method: str,
+        query: sigv4.Query,
+        headers: Mapping[str, str],
+        body: RequestBody,
+        size: int | None,
+        sign_body: bool,
+        credentials: AwsCredentials | None,
+        region: str,
+    ) -> tuple[Endpoint, str, dict[str, str]]:
+        """Where to, request target and all headers of a signed request."""
+        config = self.config
+        end, prefix = config.address(target.bucket, region)
+        path = f"{prefix}/{sigv4.encode_path(target.key or '')}"
+        if prefix and target.key is None:
+            path = prefix
+        text = sigv4.encode_query(query)
+        signed = {"host": end.netloc, **headers}
+        if credentials is not None:
+            signed |= self.signer.headers(
+                method, path, text, signed, self._payload_hash(body, sign_body),
+                credentials, region, now=self.now(),
+            )  # fmt: skip
+        # http.client writes header values as Latin-1: this makes it write UTF-8.
+        sent = {
+            name: value if value.isascii() else value.encode().decode("latin-1")
+            for name, value in signed.items()
+        }
+        sent["accept-encoding"] = "identity"
+        sent["user-agent"] = "svstorage"
+        if method in ("PUT", "POST"):
+            sent["content-length"] = str(len(body) if size is None else size)  # type: ignore[arg-type]
+        return end, f"{path}?{text}" if text else path, sent
 
     def _payload_hash(self, body: RequestBody, sign_body: bool) -> str:
         config = self.config
