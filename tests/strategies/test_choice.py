@@ -18,9 +18,10 @@ from svstorage.providers.s3.limits import LIMITS as S3
 from svstorage.strategies.base import Confirmed, Context, End, Job, Pair
 from svstorage.strategies.digest import PartsDigest, joined, likely_parts
 from svstorage.strategies.part_plan import MIB, part_ranges, part_size
-from svstorage.transfer.carry import Carrier, Work
+from svstorage.transfer.carry import Carrier
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Work
 from tests.transfer.conftest import Side
 
 SideOf = Callable[[str], Side]

@@ -331,8 +331,8 @@ def test_giving_up_is_bounded_in_time_where_each_try_is_slow() -> None:
     from svstorage.errors import Throttled
     from svstorage.model import Entry
     from svstorage.transfer import ledger
-    from svstorage.transfer.carry import Outcome
     from svstorage.transfer.report import Result
+    from svstorage.transfer.work import Outcome
 
     books = ledger.Ledger(max_errors=None, on_result=None, report=None)
     good = Outcome(Result("copy", "done", "k", "s", "d"), Entry("k", 1))

@@ -14,9 +14,10 @@ from svstorage.model import Checksum
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import Confirmed, Context, End, Job, Pair
 from svstorage.transfer import branches
-from svstorage.transfer.carry import Carrier, Work
+from svstorage.transfer.carry import Carrier
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Work
 from tests.servers.faultproxy import SLOW_DOWN, FaultProxy, status
 from tests.transfer.conftest import Side
 

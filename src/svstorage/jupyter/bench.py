@@ -23,9 +23,10 @@ from svstorage.jupyter.plan import Plan, Planner
 from svstorage.model import ObjectInfo
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import End
-from svstorage.transfer.carry import Outcome, describe
+from svstorage.transfer.carry import describe
 from svstorage.transfer.retry import retrying
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Outcome
 
 Direction = Literal["both", "pull", "push"]
 T = TypeVar("T")

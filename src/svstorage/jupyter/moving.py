@@ -11,10 +11,11 @@ from svstorage.plugins import plugins
 from svstorage.providers.base import ObjectReader
 from svstorage.providers.local.store import LocalStore
 from svstorage.strategies.base import Job
-from svstorage.transfer.carry import SERVICE_WIDE, Carrier, Outcome, Work
+from svstorage.transfer.carry import SERVICE_WIDE, Carrier
 from svstorage.transfer.concurrency import AdaptiveConcurrency
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Outcome, Work
 
 _HOPELESS = 8
 """So many failures in a row that speak of the service, and no success: it is not there."""

@@ -18,8 +18,8 @@ from svstorage.jupyter.names import conflict_of
 from svstorage.jupyter.versions import digest_of, local_version, remote_version, same_inode
 from svstorage.model import Entry
 from svstorage.strategies.base import Job, Pair
-from svstorage.transfer.carry import Outcome
 from svstorage.transfer.compare import read_digest
+from svstorage.transfer.work import Outcome
 
 _T = TypeVar("_T")
 _BATCH = 200

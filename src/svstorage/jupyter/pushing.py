@@ -21,8 +21,8 @@ from svstorage.jupyter.versions import (
 )
 from svstorage.model import Entry, ObjectInfo
 from svstorage.strategies.base import Job, Pair
-from svstorage.transfer.carry import Outcome
 from svstorage.transfer.retry import retrying
+from svstorage.transfer.work import Outcome
 
 _BATCH = 100
 _BIG = 64 << 20

@@ -6,8 +6,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from svstorage.addresses import display
 from svstorage.errors import (
@@ -15,7 +15,6 @@ from svstorage.errors import (
     ConnectionFailed,
     CredentialsExpired,
     Interrupted,
-    KeyNotSupported,
     ObjectChanged,
     ObjectExists,
     ObjectNotFound,
@@ -28,13 +27,16 @@ from svstorage.strategies.base import Context, Job, NoPartLog, PartLog, Strategy
 from svstorage.strategies.part_plan import PARTS_THRESHOLD
 from svstorage.transfer import compare
 from svstorage.transfer.bandwidth import BandwidthLimit
+from svstorage.transfer.lane import Lane
 from svstorage.transfer.options import TransferOptions
 from svstorage.transfer.part_log import MemoryPartLog, RunPartLog, ToldPartLog
+from svstorage.transfer.pipelining import Landed, Missed
 from svstorage.transfer.report import Action, Result, Status
 from svstorage.transfer.retry import PASSING
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.verify import confirm
 from svstorage.transfer.versions import source_version
+from svstorage.transfer.work import Outcome, Work, cheapest
 
 log = logging.getLogger(__name__)
 
@@ -49,37 +51,6 @@ RETRYABLE = (
 # Errors that speak about the service, not about one object.
 SERVICE_WIDE = (ConnectionFailed, Throttled, ServiceError, PermissionError)
 LONGEST_WAIT = 20.0
-RATHER_NOT = 1_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One object that has to be looked at: carried, or first compared more closely."""
-
-    job: Job
-    key: str
-    """Relative to the source root."""
-    existing: Entry | None = None
-    unsure: bool = False
-    """The listings do not tell whether ``existing`` is the same: settle before carrying."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A result with what the journal and the engine need to know beside it."""
-
-    result: Result
-    source: Entry
-    stored: Stored | None = None
-    error: Exception | None = None
-    same_as: Entry | None = None
-    """The destination's entry that was found to hold the same, after a closer look."""
-
-
-class Carries(Protocol):
-    """What an engine calls for each piece of work; never raises, but for `Interrupted`."""
-
-    def carry(self, work: Work) -> Outcome: ...
 
 
 class Carrier:
@@ -95,7 +66,9 @@ class Carrier:
         moved: Callable[[int], None] = lambda count: None,
         throttled: Callable[[], None] = lambda: None,
         observe: Callable[[Work, int, Exception | Part], None] | None = None,
+        lane: Lane | None = None,
     ) -> None:
+        self.lane = lane
         self._strategies = strategies
         self._options = options
         self._stop = stop
@@ -110,20 +83,22 @@ class Carrier:
 
         ``rather_not`` names one that is taken only where no other can.
         """
-        best: Strategy | None = None
-        least = float("inf")
-        for strategy in self._strategies:
-            cost = strategy.can_carry(job)
-            if cost is not None and strategy.name == rather_not:
-                cost += RATHER_NOT
-            if cost is not None and cost < least:
-                best, least = strategy, cost
-        if best is None:
-            raise KeyNotSupported(f"{display(job.entry.key)}: no copy strategy can carry it there")
-        return best
+        return cheapest(self._strategies, job, rather_not=rather_not)
 
-    def carry(self, work: Work) -> Outcome:
-        """Carry one object, with retries. Never raises, but for `Interrupted`."""
+    def landed(self, work: Work, landed: Landed) -> Outcome:
+        """The outcome of an object that the lane of small ones has carried."""
+        attempt = _Attempt(work)
+        attempt.count = 1
+        attempt.strategy, attempt.stored = landed.strategy, landed.stored
+        attempt.checksum = landed.checksum
+        self._moved(work.job.entry.size)
+        return self._outcome(attempt, time.monotonic() - landed.seconds, action="copy")
+
+    def carry(self, work: Work, missed: Missed | None = None) -> Outcome:
+        """Carry one object, with retries. Never raises, but for `Interrupted`.
+
+        ``missed`` is a first try that failed elsewhere.
+        """
         started = time.monotonic()
         attempt = _Attempt(work)
         try:
@@ -134,6 +109,9 @@ class Carrier:
                 return self._outcome(attempt, started, action="copy", status="planned")
             attempt.count = 1
             try:
+                if missed is not None and isinstance(missed.error, RETRYABLE):
+                    attempt.strategy, attempt.bad = missed.strategy, missed.bad
+                    raise missed.error
                 self._once(attempt)
             except RETRYABLE as error:
                 if self._options.retries < 1:

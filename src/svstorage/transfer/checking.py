@@ -9,7 +9,7 @@ from svstorage.errors import Interrupted, ObjectNotFound, StorageError
 from svstorage.model import Entry
 from svstorage.strategies.base import Job, Pair
 from svstorage.transfer.ahead import ReadAhead
-from svstorage.transfer.carry import Outcome, Work, describe
+from svstorage.transfer.carry import describe
 from svstorage.transfer.compare import comparable, read_and_compare, read_digest
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
@@ -18,6 +18,7 @@ from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.retry import retrying
 from svstorage.transfer.spans import Span, listed_in, within
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Outcome, Work
 
 # The `Result.error_kind` of two objects that were compared and are not the same.
 DIFFERENCE = "Difference"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from svstorage.transfer.carry import Carries, Outcome, Work
 from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Carries, Outcome, Work
 
 Concurrency = AdaptiveConcurrency | FixedConcurrency
 

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from svstorage.model import Part
 from svstorage.strategies.base import Pair
-from svstorage.transfer.carry import Work
 from svstorage.transfer.report import Report, Result
+from svstorage.transfer.work import Work
 
 log = logging.getLogger(__name__)
 

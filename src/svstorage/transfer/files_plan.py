@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from svstorage.errors import Interrupted, ObjectNotFound, StorageError
 from svstorage.model import Entry, Problem
 from svstorage.strategies.base import Job
-from svstorage.transfer.carry import Work, describe
+from svstorage.transfer.carry import describe
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
@@ -19,6 +19,7 @@ from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.retry import PASSING, retrying
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.versions import source_version, version_of
+from svstorage.transfer.work import Work
 
 
 class FilesPlanner:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from svstorage.addresses import display
-from svstorage.transfer.carry import SERVICE_WIDE, Outcome, describe
+from svstorage.transfer.carry import SERVICE_WIDE, describe
 from svstorage.transfer.journal import Journal
 from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.reporter import ReportFile
+from svstorage.transfer.work import Outcome
 
 if TYPE_CHECKING:
     from svstorage.transfer.tree_task import SpanReport

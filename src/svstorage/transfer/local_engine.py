@@ -1,7 +1,8 @@
 """The engine of one process: threads around libraries that let go of the interpreter lock.
 
 Small objects go through the queues in batches, since a queue operation for each would cost as
-much as the object itself; big ones go alone, so that they spread over the threads.
+much as the object itself; big ones go alone, so that they spread over the threads. Where the
+carrier has a lane for small objects, these go there, and only what failed there comes here.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
+from typing import cast
 
 from svstorage.errors import Interrupted
 from svstorage.hookspecs import hookimpl
 from svstorage.plugins import Registry
-from svstorage.transfer.carry import Carries, Outcome, Work
 from svstorage.transfer.engine import Concurrency
+from svstorage.transfer.lane import Lane
+from svstorage.transfer.pipelining import Landed, Missed, Try
 from svstorage.transfer.stop import StopToken
+from svstorage.transfer.work import Carries, CarriesSmall, Outcome, Work
 
 BATCH_OBJECTS = 8
 BATCH_BYTES = 1 << 20
@@ -44,6 +48,10 @@ class LocalEngine:
             crew.dismiss()
 
 
+_Task = tuple[Work, Missed | None]
+"""What is to be carried, and the first try of it that has failed in the lane."""
+
+
 class _Crew:
     """One feeder, many workers, and the queues between them."""
 
@@ -54,11 +62,13 @@ class _Crew:
         self._carrier = carrier
         self._concurrency = concurrency
         self._stop = stop
-        self._tasks: SimpleQueue[list[Work] | None] = SimpleQueue()
+        self._lane: Lane | None = getattr(carrier, "lane", None)
+        self._tasks: SimpleQueue[list[_Task] | None] = SimpleQueue()
         self._results: SimpleQueue[list[Outcome] | None] = SimpleQueue()
         # Batches handed out and not yet taken: enough that no worker waits, bounded in memory.
         self._room = threading.Semaphore(concurrency.maximum * 2)
         self._workers: list[threading.Thread] = []
+        self._hiring = threading.Lock()
         self._error: BaseException | None = None
         self._dismissed = threading.Event()
         self._feeder = threading.Thread(target=self._feed, name="svstorage-plan", daemon=True)
@@ -89,6 +99,9 @@ class _Crew:
         self._dismissed.set()
         self._room.release()
         until = time.monotonic() + LAST_WORDS_SECONDS
+        if self._lane is not None:
+            self._lane.end()
+            self._lane.close(LAST_WORDS_SECONDS)
         for thread in (self._feeder, *self._workers):
             if thread.is_alive():
                 thread.join(timeout=max(0.0, until - time.monotonic()))
@@ -98,13 +111,22 @@ class _Crew:
         return self._stop.stopped or self._dismissed.is_set()
 
     def _feed(self) -> None:
-        batch: list[Work] = []
+        batch: list[_Task] = []
         size = 0
+        lane = self._lane
         try:
+            if lane is not None:
+                lane.start(self._tried)
             for work in self._works:
                 if self._ending:
                     break
-                batch.append(work)
+                if lane is not None:
+                    if lane.takes(work):
+                        lane.put(work)
+                        continue
+                    if lane.is_due():
+                        lane.flush()
+                batch.append((work, None))
                 size += work.job.entry.size
                 # The first works go out one by one: they start at once and on all threads.
                 full = len(batch) >= BATCH_OBJECTS or size >= BATCH_BYTES
@@ -121,28 +143,52 @@ class _Crew:
             close = getattr(self._works, "close", None)
             if close is not None:
                 close()
+            if lane is not None:
+                if not self._ending:
+                    lane.flush()
+                lane.end()
+                lane.wait()  # what failed there has been handed out by then
             # Order matters: workers that end must find the reader knowing their number.
             self._results.put(None)
             for _ in self._workers:
                 self._tasks.put(None)
 
-    def _hand_out(self, batch: list[Work]) -> None:
-        self._room.acquire()
-        if len(self._workers) < self._concurrency.limit:
-            worker = threading.Thread(
-                target=self._work, name=f"svstorage-copy-{len(self._workers)}", daemon=True
-            )
-            try:
-                worker.start()
-            except RuntimeError:  # a container's limit: those that there are do the work
-                if not self._workers:
-                    raise
+    def _tried(self, works: Sequence[Work], tries: Sequence[Try]) -> None:
+        """What comes out of the lane, in its threads."""
+        carrier = cast(CarriesSmall, self._carrier)
+        landed: list[Outcome] = []
+        others: list[_Task] = []
+        for work, one in zip(works, tries, strict=True):
+            if isinstance(one, Landed):
+                landed.append(carrier.landed(work, one))
             else:
-                self._workers.append(worker)
+                others.append((work, one))
+        if landed:
+            self._results.put(landed)
+        if others and not self._ending:
+            self._hand_out(others)
+
+    def _hand_out(self, batch: list[_Task]) -> None:
+        self._room.acquire()
+        with self._hiring:
+            if len(self._workers) < self._concurrency.limit:
+                self._hire()
         self._tasks.put(batch)
 
+    def _hire(self) -> None:
+        worker = threading.Thread(
+            target=self._work, name=f"svstorage-copy-{len(self._workers)}", daemon=True
+        )
+        try:
+            worker.start()
+        except RuntimeError:  # a container's limit: those that there are do the work
+            if not self._workers:
+                raise
+        else:
+            self._workers.append(worker)
+
     def _work(self) -> None:
-        concurrency, carry = self._concurrency, self._carrier.carry
+        concurrency, carry = self._concurrency, cast(CarriesSmall, self._carrier).carry
         try:
             while (batch := self._tasks.get()) is not None:
                 self._room.release()
@@ -150,10 +196,10 @@ class _Crew:
                 concurrency.enter()
                 moved = 0
                 try:
-                    for work in batch:
+                    for work, missed in batch:
                         if self._ending:
                             break
-                        outcome = carry(work)
+                        outcome = carry(work, missed) if missed is not None else carry(work)
                         moved += outcome.result.size
                         outcomes.append(outcome)
                 except Interrupted:

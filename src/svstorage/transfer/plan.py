@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from svstorage.model import Entry, Problem, key_order
 from svstorage.strategies.base import Job, Pair
 from svstorage.transfer.ahead import ReadAhead
-from svstorage.transfer.carry import Work
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Deletions, Trust
 from svstorage.transfer.filters import Filter
@@ -18,6 +17,7 @@ from svstorage.transfer.report import Action, Counters, Result, Status
 from svstorage.transfer.spans import Span, listed_in, within
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.versions import source_version, version_of
+from svstorage.transfer.work import Work
 
 DONE_BEFORE = "done before"
 """The reason of what an earlier run has done, by its journal."""

@@ -14,13 +14,14 @@ from svstorage.errors import Interrupted, StorageError, UsageError
 from svstorage.plugins import Registry
 from svstorage.strategies.base import Pair
 from svstorage.transfer import chosen
-from svstorage.transfer.carry import Carrier, Carries, Outcome, Work, describe
+from svstorage.transfer.carry import Carrier, describe
 from svstorage.transfer.concurrency import AdaptiveConcurrency, FixedConcurrency
 from svstorage.transfer.deletion import Deletions, Trust, delete, refusal
 from svstorage.transfer.engine import Concurrency
 from svstorage.transfer.events import Observers
 from svstorage.transfer.filters import build_filter
 from svstorage.transfer.journal import Journal, JournalBusy, default_path
+from svstorage.transfer.lane import Lane, open_lane
 from svstorage.transfer.ledger import Ledger
 from svstorage.transfer.meter import Meter
 from svstorage.transfer.options import OnExists, TransferOptions
@@ -33,6 +34,7 @@ from svstorage.transfer.spans import Span
 from svstorage.transfer.spread import spread_of
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.tree_task import Shape
+from svstorage.transfer.work import Carries, Outcome, Work
 
 
 class Planner(Protocol):
@@ -131,6 +133,12 @@ class Run:
                 deletions = Deletions()
                 stack.callback(deletions.close)
             spread = spread_of(self, shape, self._spread_journals())
+            lane = None
+            if spread is None and carrier is None:
+                # Before there are threads.
+                lane = open_lane(
+                    self.pair, self.options, self._strategies, self.stop, tree=shape is not None
+                )
             if spread is not None:
                 stack.enter_context(spread)
                 trust = spread.trust
@@ -140,7 +148,7 @@ class Run:
                 self._journal = ledger.journal = self._open_journal(stack)
                 planner = planner_of(self, deletions)
                 trust = planner.trust
-                self._carry_all(self._outcomes(planner, carrier))
+                self._carry_all(self._outcomes(planner, carrier, lane))
             interrupted = self.hooks.stop.stopped and not (
                 self._planning_done and ledger.all_done()
             )
@@ -207,7 +215,9 @@ class Run:
         """To be called with counts of bytes as they move."""
         return self._meter.moved
 
-    def _outcomes(self, planner: Planner, carrier: Carries | None) -> Iterator[Sequence[Outcome]]:
+    def _outcomes(
+        self, planner: Planner, carrier: Carries | None, lane: Lane | None
+    ) -> Iterator[Sequence[Outcome]]:
         carrier = carrier or Carrier(
             self._strategies,
             self.options,
@@ -216,6 +226,7 @@ class Run:
             moved=self._meter.moved,
             throttled=self._concurrency.slow_down,
             observe=self._observers.on_the_way if self._observers else None,
+            lane=lane,
         )
 
         def works() -> Iterator[Work]:

@@ -21,12 +21,13 @@ from typing import IO, TYPE_CHECKING, cast
 
 from svstorage.errors import UsageError
 from svstorage.model import key_order
-from svstorage.transfer.carry import Outcome, describe
+from svstorage.transfer.carry import describe
 from svstorage.transfer.deletion import Deletions, Trust
 from svstorage.transfer.journal import state_folder
 from svstorage.transfer.reopening import why_not
 from svstorage.transfer.spans import Span, cut
 from svstorage.transfer.tree_task import Crew, Shape, SpanReport, SpreadingEngine, TreeTask
+from svstorage.transfer.work import Outcome
 
 if TYPE_CHECKING:
     from svstorage.transfer.run import Run

@@ -13,10 +13,10 @@ from svstorage import hookimpl
 
 if TYPE_CHECKING:
     from svstorage.plugins import Registry
-    from svstorage.transfer.carry import Carries, Outcome, Work
     from svstorage.transfer.engine import Concurrency
     from svstorage.transfer.stop import StopToken
     from svstorage.transfer.tree_task import Crew, TreeTask
+    from svstorage.transfer.work import Carries, Outcome, Work
 
 
 class DaskEngine:
