@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from svstorage.errors import ListingError, ServiceError
@@ -64,6 +64,7 @@ odd = st.text(st.sampled_from("a/."), min_size=1, max_size=6)
 
 
 @settings(max_examples=200, deadline=None)
+@example(["a//0", "a//1", "a/0", "a/1/0", "b/0", "c/0"], "", 2, 1)
 @given(
     st.lists(st.one_of(paths, odd), unique=True, max_size=80),
     st.sampled_from(["", "a", "a/", "b/a/"]),

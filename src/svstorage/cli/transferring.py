@@ -64,7 +64,8 @@ def run(
     begun = threading.Event()
 
     def on_result(result: Result) -> None:
-        begun.set()
+        if not begun.is_set():
+            begun.set()
         told(result)
         if also is not None:
             also(result)

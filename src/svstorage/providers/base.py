@@ -16,6 +16,7 @@ retries, so that attempts are counted and slowed down in one place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
 
 from svstorage.model import (
@@ -314,6 +315,15 @@ class WholeStore(Protocol):
         Raises `ObjectChanged` where it is another version than ``entry``. The caller compares
         the number of bytes.
         """
+        ...
+
+
+@runtime_checkable
+class Sequential(Protocol):
+    """A store that does better when it knows that a thread deals with many objects in a row."""
+
+    def in_sequence(self) -> AbstractContextManager[None]:
+        """Entered by that thread around its work."""
         ...
 
 

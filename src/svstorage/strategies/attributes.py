@@ -11,7 +11,7 @@ import mimetypes
 import re
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
+from functools import lru_cache
 
 from svstorage.model import Attributes, Capabilities, ObjectInfo
 from svstorage.providers.base import TellsTags
@@ -33,7 +33,9 @@ def format_mtime(modified_ns: int) -> str:
 def parse_mtime(text: str) -> int | None:
     """Nanoseconds since 1970 of any of the known forms, or None."""
     if _SECONDS.fullmatch(text):
-        return int(Decimal(text) * 1_000_000_000)
+        seconds, _, part = text.lstrip("-").partition(".")
+        nanoseconds = int(seconds) * 1_000_000_000 + int(part[:9].ljust(9, "0"))
+        return -nanoseconds if text[0] == "-" else nanoseconds
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", text)
     if not match:
         return None
@@ -57,7 +59,21 @@ def recorded_modified_ns(info: ObjectInfo) -> int | None:
 
 def guessed_type(key: str) -> str | None:
     """The content type that a name suggests, or None."""
-    return mimetypes.guess_type(key.rpartition("/")[2], strict=False)[0]
+    name = key.rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    # Of most names only the last suffix matters, and there are few of those.
+    if stem.strip(".") and dot and suffix.lower() not in _ENCODINGS and ":" not in stem:
+        name = f"name.{suffix}"
+    return _type_of_name(name)
+
+
+# What hides the suffix that tells the type (mimetypes.encodings_map, mimetypes.suffix_map).
+_ENCODINGS = frozenset({"gz", "z", "bz2", "xz", "br"})
+
+
+@lru_cache(maxsize=1024)
+def _type_of_name(name: str) -> str | None:
+    return mimetypes.guess_type(name, strict=False)[0]
 
 
 def tagged(end: End, info: ObjectInfo, *, wanted: bool) -> ObjectInfo:

@@ -110,7 +110,7 @@ def _following(end: End, here: str) -> list[Entry | Problem | CommonPrefix] | No
 def _levels_after(end: End, here: str) -> list[Entry | Problem | CommonPrefix] | None:
     following: list[Entry | Problem | CommonPrefix] = []
     while here != end.prefix:
-        parent = here[: here.rstrip("/").rfind("/") + 1]
+        parent = here[: here[:-1].rfind("/") + 1]  # of "a//" it is "a/"
         if len(parent) < len(end.prefix):
             parent = end.prefix
         order = key_order(here)

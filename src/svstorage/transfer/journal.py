@@ -331,12 +331,16 @@ class Journal:
     def _note(self, row: tuple[bytes, bytes, bytes]) -> None:
         """Insert a row soon, many in one statement: each statement gives the interpreter lock
         away, and getting it back from the busy workers costs more than the insert."""
-        with self._trusted() as database:
-            if database is not None:
-                self._waiting.append(row)
-                if len(self._waiting) >= ROWS_AT_ONCE:
+        if self._broken:
+            return
+        waiting = self._waiting
+        waiting.append(row)
+        due = time.monotonic() - self._committed > COMMIT_SECONDS
+        if due or len(waiting) >= ROWS_AT_ONCE:
+            with self._trusted() as database:
+                if database is not None:
                     self._insert()
-                self._commit_if_due()
+                    self._commit_if_due()
 
     def _insert(self) -> None:
         rows, self._waiting = self._waiting, []
@@ -345,6 +349,7 @@ class Journal:
             values = [value for row in rows for value in row]
             # Only question marks are put together.
             self._db.execute(f"INSERT OR REPLACE INTO done VALUES {marks}", values)  # noqa: S608
+            self._pending += len(rows)
 
     def _commit(self) -> None:
         self._insert()
@@ -355,6 +360,7 @@ class Journal:
             if database is not None:
                 self._insert()
                 database.execute(statement, row)
+                self._pending += 1
                 self._commit_if_due()
 
     @contextmanager
@@ -378,7 +384,6 @@ class Journal:
         log.warning("the journal %s fails (%s); this run goes on without it", self.path, error)
 
     def _commit_if_due(self) -> None:
-        self._pending += 1
         now = time.monotonic()
         if self._pending >= COMMIT_ROWS or now - self._committed > COMMIT_SECONDS:
             self._commit()

@@ -86,6 +86,7 @@ class Lane:
 
     def __init__(
         self,
+        pair: Pair,
         choose: Callable[[Job], Strategy],
         options: TransferOptions,
         *,
@@ -98,7 +99,11 @@ class Lane:
             context = Context(verify=options.verify, check_stop=stop.check)
             self._runners = [
                 Pipelining(
-                    choose, context, stopped=lambda: stop.stopped, window=options.concurrency
+                    pair,
+                    choose,
+                    context,
+                    stopped=lambda: stop.stopped,
+                    window=options.concurrency,
                 )
             ]
         self._queue: SimpleQueue[_WorkBatch | None] = SimpleQueue()
@@ -237,7 +242,7 @@ def open_lane(
         return None
     choose = partial(cheapest, strategies)
     crew = hire(_processes(), pair, choose, options) if tree else None
-    return Lane(choose, options, stop=stop, crew=crew)
+    return Lane(pair, choose, options, stop=stop, crew=crew)
 
 
 def _processes() -> int:

@@ -256,7 +256,7 @@ def _serve(
     try:
         context = Context(verify=options.verify)
         records = _Records()
-        pipelining = Pipelining(choose, context, stopped=lambda: stop[0] != 0, window=window)
+        pipelining = Pipelining(pair, choose, context, stopped=lambda: stop[0] != 0, window=window)
         pipelining.run(_Received(sock, pair, records))
     except (EOFError, OSError):
         pass  # the parent has gone

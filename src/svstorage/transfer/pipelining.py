@@ -10,12 +10,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from svstorage.errors import Interrupted, Throttled
 from svstorage.model import Checksum, Stored
-from svstorage.strategies.base import Confirmed, Context, Job, PipelinedStrategy, Strategy
+from svstorage.providers.base import Sequential
+from svstorage.strategies.base import (
+    Confirmed,
+    Context,
+    Job,
+    Pair,
+    PipelinedStrategy,
+    Strategy,
+)
 from svstorage.transfer.verify import confirm
 
 START = 8
@@ -79,6 +88,7 @@ class Pipelining:
 
     def __init__(
         self,
+        pair: Pair,
         choose: Callable[[Job], Strategy],
         context: Context,
         *,
@@ -88,6 +98,7 @@ class Pipelining:
         """``choose`` tells the strategy of a job. ``window`` is the number of requests under
         way; None adapts it: it grows while waiting for answers takes time and more requests
         bring more objects, and halves when the service complains."""
+        self._pair = pair
         self._choose = choose
         self._context = context
         self._stopped = stopped
@@ -101,6 +112,13 @@ class Pipelining:
 
     def run(self, source: Source) -> None:
         """Try all that comes; objects that are not begun when the run is stopped have None."""
+        with ExitStack() as stack:
+            for store in (self._pair.source.store, self._pair.destination.store):
+                if isinstance(store, Sequential):
+                    stack.enter_context(store.in_sequence())
+            self._run(source)
+
+    def _run(self, source: Source) -> None:
         # In the order of their requests: job, strategy, what `begin` gave (or an error), batch.
         under_way: deque[tuple[Job, PipelinedStrategy | None, Any, float, Batch]] = deque()
         batch: Batch | None = None
@@ -129,7 +147,7 @@ class Pipelining:
             strategy = self._choose(job)
             able = self._able.get(strategy)
             if able is None:
-                able = isinstance(strategy, PipelinedStrategy) and strategy.pipelines(job.pair)
+                able = isinstance(strategy, PipelinedStrategy) and strategy.pipelines(self._pair)
                 self._able[strategy] = able
             if not able:
                 return None, NotForHere()

@@ -81,17 +81,34 @@ def key_path(key: str, root_length: int) -> KeyPath:
     if root_length + 1 + len(data) >= PATH_MAX:
         raise _refused(key, f"the path would be longer than {PATH_MAX - 1} bytes")
     is_folder = data.endswith(b"/")
-    names = (data[:-1] if is_folder else data).split(b"/")
+    above, _, name = (data[:-1] if is_folder else data).rpartition(b"/")
+    try:
+        parents = _names(above) if above or b"/" in data[:-1] else ()
+        _check_name(name)
+    except ValueError as error:
+        raise _refused(key, str(error)) from None
+    return KeyPath(key, parents, name, is_folder)
+
+
+@lru_cache(maxsize=256)
+def _names(path: bytes) -> tuple[bytes, ...]:
+    """The folders of a path: most keys have the same as the key before."""
+    names = tuple(path.split(b"/"))
     for name in names:
-        if not name:
-            raise _refused(key, "a folder on the way to it has no name (two / in a row, or first)")
-        if name in (b".", b".."):
-            raise _refused(key, f"the name {name.decode()!r} means another folder on a disk")
-        if len(name) > NAME_MAX:
-            raise _refused(key, f"a name in it is longer than {NAME_MAX} bytes")
-        if name.startswith(b".svstorage-") and temporary_kind(name.decode("utf-8", "replace")):
-            raise _refused(key, "svstorage keeps this name for its temporary files")
-    return KeyPath(key, tuple(names[:-1]), names[-1], is_folder)
+        _check_name(name)
+    return names
+
+
+def _check_name(name: bytes) -> None:
+    """Raise `ValueError`, with the reason, for what cannot be the name of a file or folder."""
+    if not name:
+        raise ValueError("a folder on the way to it has no name (two / in a row, or first)")
+    if name in (b".", b".."):
+        raise ValueError(f"the name {name.decode()!r} means another folder on a disk")
+    if len(name) > NAME_MAX:
+        raise ValueError(f"a name in it is longer than {NAME_MAX} bytes")
+    if name.startswith(b".svstorage-") and temporary_kind(name.decode("utf-8", "replace")):
+        raise ValueError("svstorage keeps this name for its temporary files")
 
 
 @lru_cache(maxsize=256)

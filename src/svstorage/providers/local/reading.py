@@ -106,12 +106,20 @@ class Reading(Root):
         """An open folder, the name in it where the object lies, and what is there; links
         resolved as the policy says. The folder is the caller's to close. Raises `OSError`.
         """
-        folder = self._open_bucket(bucket)
+        place = (bucket, path.parents)
+        folder = self._last_read.get(place)
         try:
-            folder = open_below(folder, path.parents, path.key)
-        except LinkInTheWay:
-            return self._find_real(bucket, path)
-        found = _look(folder, path.name)
+            found = _look(folder, path.name) if folder >= 0 else None
+        except FileNotFoundError:
+            found = None  # the folder may have been moved away
+        if found is None:
+            folder = self._open_bucket(bucket)
+            try:
+                folder = open_below(folder, path.parents, path.key)
+            except LinkInTheWay:
+                return self._find_real(bucket, path)
+            found = _look(folder, path.name)
+            self._last_read.keep(place, folder)
         if not stat.S_ISLNK(found.st_mode) or self._links == "copy":
             return folder, path.name, found
         os.close(folder)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -15,7 +17,7 @@ from svstorage.model import Attributes
 
 from . import xattrs
 from .failures import LinkInTheWay, failure
-from .folders import STEP, TO_SYNC, open_base, open_below, sync_folder
+from .folders import STEP, TO_SYNC, LastFolder, open_base, open_below, sync_folder
 from .keys import KeyPath, bucket_name, check_encoding, key_path
 from .walk import Links
 
@@ -57,6 +59,20 @@ class Root:
         self._single = single_folder
         self._unsynced: set[bytes] = set()
         self._lock = threading.Lock()
+        self._last_read, self._last_written = LastFolder(), LastFolder()
+
+    @contextmanager
+    def in_sequence(self) -> Iterator[None]:
+        """See `Sequential`: the folder of the last object stays open for the next."""
+        both = (self._last_read, self._last_written)
+        for last in both:
+            last.on = True
+        try:
+            yield
+        finally:
+            for last in both:
+                last.on = False
+                last.drop()
 
     @cached_property
     def _has_xattrs(self) -> bool:

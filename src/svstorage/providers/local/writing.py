@@ -64,8 +64,12 @@ class Writing(Root):
 
     def _draft(self, bucket: str, path: KeyPath, made: list[int]) -> Draft:
         """A draft beside ``path``; the folders made for it are added to ``made``."""
+        place = (bucket, path.parents)
         for attempt in range(_TRIES):
-            folder = self._open_for_writing(bucket, path, made)
+            folder = self._last_written.get(place) if not attempt else -1
+            if folder < 0:
+                folder = self._open_for_writing(bucket, path, made)
+                self._last_written.keep(place, folder)
             try:
                 return Draft(folder)
             except BaseException as error:

@@ -31,6 +31,7 @@ _CONTENT = {
 }
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, section 5.6.2
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z|\Z")
 _WORD = re.compile(r"=\?([A-Za-z0-9_-]+)\?([BbQq])\?([^?]*)\?=")
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
@@ -48,7 +49,7 @@ def to_headers(target: Target, attributes: Attributes | None) -> dict[str, str]:
     for header, name in _CONTENT.items():
         value = getattr(attributes, name)
         if value is not None:
-            if any(c < " " or c == "\x7f" for c in value):
+            if _CONTROL.search(value):
                 raise ObjectError(f"{target}: its {header} holds a control character")
             headers[header] = value
     for name, value in attributes.metadata.items():
@@ -64,16 +65,14 @@ def to_headers(target: Target, attributes: Attributes | None) -> dict[str, str]:
 
 def from_headers(headers: Mapping[str, str]) -> Attributes:
     """Attributes without tags, which the service does not tell along with an object."""
-    content: dict[str, Any] = {
-        name: _utf8(value)
-        for header, name in _CONTENT.items()
-        if (value := headers.get(header)) is not None
-    }
-    metadata = {
-        name[len(_META) :].lower(): decoded_metadata(_utf8(value))
-        for name, value in headers.items()
-        if name[: len(_META)].lower() == _META
-    }
+    content: dict[str, Any] = {}
+    metadata: dict[str, str] = {}
+    for header, value in headers.items():
+        header = header.lower()
+        if header in _CONTENT:
+            content[_CONTENT[header]] = _utf8(value)
+        elif header.startswith(_META):
+            metadata[header[len(_META) :]] = decoded_metadata(_utf8(value))
     return Attributes(metadata=metadata, **content)
 
 
@@ -87,6 +86,8 @@ def encoded_metadata(value: str) -> str:
 
 def decoded_metadata(value: str) -> str:
     """Undoes `encoded_metadata`, and reads what AWS encodes itself. Anything else stays."""
+    if "=?" not in value:
+        return value
     words = list(_WORD.finditer(value))
     if not words or _WORD.sub("", value).strip():
         return value

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from svstorage.credentials.base import AwsCredentials
@@ -62,7 +64,7 @@ class Signer:
         ``path`` and ``query`` are encoded (`encode_path`, `encode_query`). ``headers`` are those
         to sign, with lower-case names and ``host`` among them; others may be sent beside them.
         """
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        stamp = _stamp(int(time.time() if now is None else now))
         added = {"x-amz-content-sha256": payload_hash, "x-amz-date": stamp}
         if credentials.session_token is not None:
             added["x-amz-security-token"] = credentials.session_token.reveal()
@@ -132,6 +134,12 @@ class Signer:
         return key
 
 
+@lru_cache(maxsize=8)
+def _stamp(second: int) -> str:
+    """A time in seconds since 1970 as the signature writes it (ISO 8601, basic form)."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+
+
 def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
@@ -139,8 +147,14 @@ def _hmac(key: bytes, text: str) -> bytes:
 def _canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
     """Names joined by ``;`` and the ``name:value`` lines, blanks in values folded to one."""
     names = sorted(headers)
-    lines = "".join(f"{name}:{_folded(headers[name])}\n" for name in names)
+    lines = "\n".join([f"{name}:{headers[name]}" for name in names]) + "\n"
+    if _BLANKS.search(lines):
+        lines = "".join(f"{name}:{_folded(headers[name])}\n" for name in names)
     return ";".join(names), lines
+
+
+# A value that begins or ends with a blank, or has two in a row, or a tab.
+_BLANKS = re.compile(r": |  | \n|\t")
 
 
 def _folded(value: str) -> str:

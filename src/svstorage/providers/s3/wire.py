@@ -58,6 +58,7 @@ class Wire:
         self._timeout = urllib3.Timeout(connect=read_timeout, read=read_timeout)
         self._clock_offset = 0.0
         self._regions: dict[str, str] = {}
+        self._addresses: dict[tuple[str, str], tuple[Endpoint, str, str]] = {}
         self._connections = Connections(config.ca_bundle, config.proxy)
         self._quick = QuickCalls(config, read_timeout=read_timeout)
 
@@ -242,13 +243,12 @@ class Wire:
         region: str,
     ) -> tuple[Endpoint, str, dict[str, str]]:
         """Where to, request target and all headers of a signed request."""
-        config = self.config
-        end, prefix = config.address(target.bucket, region)
+        end, prefix, host = self._address(target.bucket, region)
         path = f"{prefix}/{sigv4.encode_path(target.key or '')}"
         if prefix and target.key is None:
             path = prefix
         text = sigv4.encode_query(query)
-        signed = {"host": end.netloc, **headers}
+        signed = {"host": host, **headers}
         if credentials is not None:
             signed |= self.signer.headers(
                 method, path, text, signed, self._payload_hash(body, sign_body),
@@ -264,6 +264,16 @@ class Wire:
         if method in ("PUT", "POST"):
             sent["content-length"] = str(len(body) if size is None else size)  # type: ignore[arg-type]
         return end, f"{path}?{text}" if text else path, sent
+
+    def _address(self, bucket: str, region: str) -> tuple[Endpoint, str, str]:
+        """Endpoint, path and host header of a bucket, worked out once for each."""
+        known = self._addresses.get((bucket, region))
+        if known is None:
+            end, prefix = self.config.address(bucket, region)
+            if len(self._addresses) >= 256:
+                self._addresses.clear()
+            known = self._addresses[bucket, region] = end, prefix, end.netloc
+        return known
 
     def _payload_hash(self, body: RequestBody, sign_body: bool) -> str:
         config = self.config
