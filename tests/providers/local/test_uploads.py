@@ -274,3 +274,58 @@ def test_abort_clears_what_a_crash_left_of_a_complete_upload(store: LocalStore, 
         store.list_parts(BUCKET, KEY, upload)
     store.abort_upload(BUCKET, KEY, upload)
     assert sorted(p.name for p in (base / "deep").iterdir()) == ["big"]
+
+
+def test_a_crash_while_an_upload_is_begun_leaves_nothing_that_stays(root: Path, base: Path):
+    """Killed before each call of the system in turn: a listing and an abort clear it all away."""
+    calls = ("open", "write", "pwrite", "fsync", "rename", "close", "mkdir")
+    died = 0
+    for moment in range(1, 60):
+        child = os.fork()
+        if not child:
+            count = 0
+
+            def counted(function):
+                def call(*args, **options):
+                    nonlocal count
+                    count += 1
+                    if count == moment:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return function(*args, **options)
+
+                return call
+
+            mine = LocalStore(root)
+            for name in calls:
+                setattr(os, name, counted(getattr(os, name)))
+            mine.start_upload(BUCKET, "f/big", size=PART)
+            os._exit(0)
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        died += killed
+        store = LocalStore(root)
+        for key, upload in list(store.list_uploads(BUCKET)):
+            store.abort_upload(BUCKET, key, upload)
+        list(store.list(BUCKET))
+        left = [p.name for p in base.rglob("*") if p.is_file()]
+        assert left == [], f"killed before call {moment}"
+        if not killed:
+            break
+    assert 5 < died < 50
+
+
+def test_an_upload_that_cannot_be_begun_leaves_nothing(
+    store: LocalStore, base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The disk is full when its second file is made."""
+    before = os.open
+
+    def full(path, *args, **options):
+        if "-part-" in os.fsdecode(path):
+            raise OSError(28, "No space left on device")
+        return before(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(ObjectError, match="full"):
+        store.start_upload(BUCKET, KEY, size=PART)
+    monkeypatch.undo()
+    assert [p for p in base.rglob("*") if p.is_file()] == []

@@ -32,7 +32,7 @@ from svstorage.model import Attributes, Part, Stored
 
 from . import xattrs
 from .content import write_at, write_part
-from .draft import is_conflict
+from .draft import Draft, is_conflict
 from .failures import failure, file_and_folder
 from .folders import sync_folder
 from .keys import temporary_kind, temporary_name
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 _FIELDS = ("number", "size", "etag", "offset")
 _SYNC_EVERY = 32
-_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -78,8 +78,13 @@ class Uploads(Writing):
                 "folders": made,
             }
             upload_id = secrets.token_hex(8)
-            self._create(folder, "list", upload_id, _line(header))
-            self._create(folder, "part", upload_id, b"")
+            self._write_record(folder, upload_id, _line(header))
+            try:
+                data = os.open(temporary_name("part", upload_id), _NEW, 0o666, dir_fd=folder)
+            except BaseException:
+                os.unlink(temporary_name("list", upload_id), dir_fd=folder)
+                raise
+            os.close(data)
             return upload_id
         except BaseException as error:
             self._unmake(bucket, path, made)
@@ -190,14 +195,15 @@ class Uploads(Writing):
                 if here and key.startswith(prefix):
                     yield key, upload_id
 
-    def _create(self, folder: int, kind: str, upload_id: str, content: bytes) -> None:
-        fd = os.open(temporary_name(kind, upload_id), _NEW | os.O_WRONLY, 0o666, dir_fd=folder)
-        try:
-            write_at(fd, memoryview(content), 0)
+    def _write_record(self, folder: int, upload_id: str, header: bytes) -> None:
+        """Under its name a record is never without its header, whenever the process dies: one
+        that cannot be read belongs to nobody, and would stay for ever."""
+        with Draft(os.dup(folder)) as draft:
+            write_at(draft.fd, memoryview(header), 0)
             if self._durability != "none":
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+                os.fsync(draft.fd)
+            name = temporary_name("list", upload_id).encode()
+            draft.publish(name, overwrite=True, sync_names=False)
 
     def _finish(self, upload: _Upload, bucket: str) -> Stored:
         path, fd = upload.path, upload.data
