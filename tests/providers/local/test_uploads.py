@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -283,13 +284,11 @@ def test_a_crash_while_an_upload_is_begun_leaves_nothing_that_stays(root: Path, 
     for moment in range(1, 60):
         child = os.fork()
         if not child:
-            count = 0
+            left_to_do = itertools.count(moment - 1, -1)
 
-            def counted(function):
+            def counted(function, left=left_to_do):
                 def call(*args, **options):
-                    nonlocal count
-                    count += 1
-                    if count == moment:
+                    if next(left) == 0:
                         os.kill(os.getpid(), signal.SIGKILL)
                     return function(*args, **options)
 
