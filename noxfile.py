@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import nox
@@ -71,12 +72,15 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def crash(session: nox.Session) -> None:
-    """Kills copies at ten times as many random moments as an ordinary test run."""
+    """Ten times as many kills at random as an ordinary test run, and other examples."""
     _install(session, "test")
     factor = os.environ.get("SVSTORAGE_TEST_KILLS", "10")
+    seed = os.environ.get("SVSTORAGE_TEST_SEED", str(secrets.randbelow(1 << 32)))
+    session.log(f"SVSTORAGE_TEST_SEED={seed} repeats this run")
     session.run(
-        "python", "-m", "pytest", "tests/faults/test_crash.py", "--timeout=3600", *session.posargs,
-        env={"SVSTORAGE_TEST_KILLS": factor},
+        "python", "-m", "pytest", "tests/faults/test_crash.py", "tests/properties",
+        "--timeout=3600", *session.posargs,
+        env={"SVSTORAGE_TEST_KILLS": factor, "SVSTORAGE_TEST_SEED": seed},
     )  # fmt: skip
 
 
