@@ -80,6 +80,7 @@ class Svstorage(Tool):
                 f"STORAGE_ENDPOINT={server.endpoint}\n"
                 f"STORAGE_ACCESS_KEY={DEV_ACCOUNT if azure else ACCESS_KEY}\n"
                 f"STORAGE_SECRET_KEY={DEV_KEY if azure else SECRET_KEY}\n"
+                + ("STORAGE_S3_CHECKSUMS=on\n" if server.tells_crc else "")
             )
             file.chmod(0o600)
             env["SVSTORAGE_ENV_FILE"] = str(file)

@@ -75,6 +75,16 @@ SCENARIOS = (
         tools=_MIDDLE,
     ),
     Scenario(
+        "download-2gib-crc", "Download of 1 × 2 GiB that has a CRC64NVME", "download", "aws-like",
+        1, 2 * GIB, tools=_BIG,
+        note="the service tells a CRC64NVME, as AWS does (the rclone of the table above does not)",
+    ),
+    Scenario(
+        "download-32mib-crc", "Download of 64 × 32 MiB that have a CRC64NVME", "download",
+        "aws-like", 64, 32 * MIB, tools=_MIDDLE,
+        note="the service tells a CRC64NVME, as AWS does (the rclone of the table above does not)",
+    ),
+    Scenario(
         "resync", "Sync of 100,000 objects with nothing to do", "sync", "sink", 100_000, 256,
         rounds=3, tools=_GO,
     ),

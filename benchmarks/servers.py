@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Server:
     endpoint: str
     folder: Path
     data: Path | None = None
+    tells_crc: bool = False
+    """It tells the CRC64NVME of each object, as AWS does (STORAGE_S3_CHECKSUMS=on)."""
 
     def new_bucket(self, name: str) -> None:
         """Make a bucket of a name that was never used before: servers remember."""
@@ -83,6 +85,13 @@ def sink(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def aws_like(folder: Path) -> Iterator[Server]:
+    """The same, and clients are told that it has CRCs as AWS has."""
+    with sink(folder / "aws") as server:
+        yield replace(server, name="sink with CRC64NVME, as AWS", tells_crc=True)
+
+
+@contextmanager
 def rclone(folder: Path) -> Iterator[Server]:
     """``rclone serve s3`` over a folder."""
     program = find_program("rclone")
@@ -116,7 +125,7 @@ def azurite(folder: Path) -> Iterator[Server]:
         yield Server("Azurite", "azure", f"http://127.0.0.1:{port}/{DEV_ACCOUNT}", folder)
 
 
-STARTERS = {"sink": sink, "rclone": rclone, "azurite": azurite}
+STARTERS = {"sink": sink, "aws-like": aws_like, "rclone": rclone, "azurite": azurite}
 
 
 def version(command: list[str]) -> str:

@@ -1,15 +1,18 @@
 """An S3 service that is almost nothing: what is measured against it is the client.
 
 One thread, objects in memory, no signatures checked, no folders, no disk. It answers PUT, GET,
-HEAD, DELETE, CopyObject and ListObjectsV2 as S3 does, ETags included; deleting a bucket drops
-what is in it. A bucket named ``list-N-x`` has N objects that exist only in its listing (for
-measuring listings and memory at any count).
+HEAD, DELETE, CopyObject, ListObjectsV2 and uploads in parts as S3 does, ETags included; deleting a
+bucket drops what is in it. As AWS does since the end of 2024, it tells the CRC64NVME of a whole
+object to those who ask for it (``x-amz-checksum-mode``), of one stored in parts as well; an answer
+to a GET of a range has none. A bucket named ``list-N-x`` has N objects that exist only in its
+listing (for measuring listings and memory at any count).
 
 Run by `servers.py`: ``python sink.py PORT``. Not a test server: it forgives everything.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import select
 import socket
@@ -30,6 +33,9 @@ _OBJECT = (
 )
 
 
+Pieces = list[bytes | memoryview]
+
+
 @dataclass(slots=True)
 class Stored:
     """An object: its bytes, ETag, the headers to give back, and when it was put."""
@@ -38,6 +44,15 @@ class Stored:
     etag: str
     lines: list[str]
     when: float
+    _crc: str = ""
+
+    def crc(self) -> str:
+        """The CRC64NVME in base64, computed once, when it is first asked for."""
+        if not self._crc:
+            from awscrt.checksums import crc64nvme
+
+            self._crc = base64.b64encode(crc64nvme(self.data).to_bytes(8, "big")).decode()
+        return self._crc
 
 
 class Peer:
@@ -57,15 +72,18 @@ class Sink:
 
     def __init__(self) -> None:
         self.buckets: dict[str, dict[str, Stored]] = {}
+        self.uploads: dict[str, tuple[list[str], dict[int, bytes]]] = {}
         self.sorted: tuple[str, list[str]] = ("", [])
 
-    def answer(self, head: list[str], body: bytes) -> bytes:
+    def answer(self, head: list[str], body: bytes) -> Pieces:
         method, uri, _ = head[0].split(" ")
         path, _, query = uri.partition("?")
         bucket, _, key = unquote(path)[1:].partition("/")
         if not key:
             return self._bucket(method, bucket, query)
         objects = self.buckets.setdefault(bucket, {})
+        if query and ("uploadId=" in query or "uploads" in query) and method in ("PUT", "POST"):
+            return self._part(head, parse_qs(query, True), objects, key, body)
         if method == "PUT":
             copied = _header(head, "x-amz-copy-source")
             if copied is not None:
@@ -75,10 +93,7 @@ class Sink:
                 text = f'<CopyObjectResult><ETag>"{one.etag}"</ETag></CopyObjectResult>'
                 return _reply(200, text.encode())
             etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-            kept = [
-                line for line in head[1:] if line[:11].lower() in ("x-amz-meta-", "content-typ")
-            ]
-            objects[key] = Stored(body, etag, kept, time.time())
+            objects[key] = Stored(body, etag, _kept(head), time.time())
             return _reply(200, b"", f'ETag: "{etag}"\r\n')
         if method == "DELETE":
             objects.pop(key, None)
@@ -94,10 +109,41 @@ class Sink:
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             start, end = int(first), min(int(last or len(data) - 1), len(data) - 1)
             lines += f"Content-Range: bytes {start}-{end}/{len(data)}\r\n"
-            return _reply(206, data[start : end + 1], lines, head_only=method == "HEAD")
+            return _reply(206, memoryview(data)[start : end + 1], lines, head_only=method == "HEAD")
+        if _header(head, "x-amz-checksum-mode") is not None:
+            lines += f"x-amz-checksum-crc64nvme: {found.crc()}\r\n"
+            lines += "x-amz-checksum-type: FULL_OBJECT\r\n"
         return _reply(200, data, lines, head_only=method == "HEAD")
 
-    def _bucket(self, method: str, bucket: str, query: str) -> bytes:
+    def _part(
+        self,
+        head: list[str],
+        query: dict[str, list[str]],
+        objects: dict[str, Stored],
+        key: str,
+        body: bytes,
+    ) -> Pieces:
+        """Creates an upload, takes a part of it, or completes it with all parts there are."""
+        if "uploads" in query:
+            upload = f"u{len(self.uploads)}"
+            self.uploads[upload] = (_kept(head), {})
+            text = "<InitiateMultipartUploadResult><UploadId>{}</UploadId></{}>"
+            return _reply(200, text.format(upload, "InitiateMultipartUploadResult").encode())
+        kept, parts = self.uploads[query["uploadId"][0]]
+        if "partNumber" in query:
+            parts[int(query["partNumber"][0])] = body
+            return _reply(
+                200, b"", f'ETag: "{hashlib.md5(body, usedforsecurity=False).hexdigest()}"\r\n'
+            )
+        whole = [parts[number] for number in sorted(parts)]
+        digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in whole)
+        etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(whole)}"
+        objects[key] = Stored(b"".join(whole), etag, kept, time.time())
+        parts.clear()
+        name = "CompleteMultipartUploadResult"
+        return _reply(200, f'<{name}><ETag>"{etag}"</ETag></{name}>'.encode())
+
+    def _bucket(self, method: str, bucket: str, query: str) -> Pieces:
         if method == "DELETE":
             self.buckets.pop(bucket, None)
             return _reply(204, b"")
@@ -176,14 +222,21 @@ def _header(head: list[str], name: str) -> str | None:
     return None
 
 
-def _reply(status: int, body: bytes, lines: str = "", *, head_only: bool = False) -> bytes:
-    head = f"HTTP/1.1 {status} OK\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
-    return head.encode("latin-1") + (b"" if head_only else body)
+def _kept(head: list[str]) -> list[str]:
+    return [line for line in head[1:] if line[:11].lower() in ("x-amz-meta-", "content-typ")]
 
 
-def _requests(peer: Peer, sink: Sink) -> bytes:
+def _reply(
+    status: int, body: bytes | memoryview, lines: str = "", *, head_only: bool = False
+) -> Pieces:
+    text = f"HTTP/1.1 {status} OK\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+    head = text.encode("latin-1")
+    return [head] if head_only else [head, body]
+
+
+def _requests(peer: Peer, sink: Sink) -> Pieces:
     """Takes whole requests out of what has arrived; the answers to them."""
-    out = b""
+    out: Pieces = []
     while True:
         if peer.head is None:
             end = peer.pending.find(b"\r\n\r\n")
@@ -193,13 +246,21 @@ def _requests(peer: Peer, sink: Sink) -> bytes:
             del peer.pending[: end + 4]
             peer.need = int(_header(peer.head, "content-length") or 0)
             if _header(peer.head, "expect"):
-                out += b"HTTP/1.1 100 Continue\r\n\r\n"
+                out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
         if len(peer.pending) < peer.need:
             return out
         body = bytes(peer.pending[: peer.need])
         del peer.pending[: peer.need]
         out += sink.answer(peer.head, body)
         peer.head = None
+
+
+def _send(sock: socket.socket, pieces: Pieces) -> None:
+    if sum(map(len, pieces)) < BLOCK:
+        sock.sendall(b"".join(pieces))
+        return
+    for piece in pieces:  # large ones are not copied once more
+        sock.sendall(piece)
 
 
 def serve(port: int) -> None:
@@ -224,7 +285,7 @@ def serve(port: int) -> None:
                     peer.pending += data
                     answer = _requests(peer, sink)
                     if answer:
-                        peer.sock.sendall(answer)
+                        _send(peer.sock, answer)
                     continue
             except OSError:
                 pass
