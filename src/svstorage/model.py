@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-ChecksumAlgorithm = Literal["md5", "crc32c", "crc64nvme", "sha256", "etag-multipart"]
+ChecksumAlgorithm = Literal["md5", "crc32", "crc32c", "crc64nvme", "sha256", "etag-multipart"]
 
 
 def key_order(key: str) -> bytes:
@@ -99,6 +99,8 @@ class ObjectInfo:
 
     entry: Entry
     attributes: Attributes = field(default_factory=Attributes)
+    crc: Checksum | None = None
+    """A CRC of the whole that the service tells beside ``entry.checksum``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Stored:
     etag: str | None = None
     checksum: Checksum | None = None
     modified_ns: int | None = None
+    crc: Checksum | None = None
+    """A CRC of the whole that the answer tells beside ``checksum``."""
 
 
 @dataclass(frozen=True, slots=True)

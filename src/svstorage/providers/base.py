@@ -319,12 +319,19 @@ class WholeStore(Protocol):
 
 
 @runtime_checkable
-class Sequential(Protocol):
-    """A store that does better when it knows that a thread deals with many objects in a row."""
+class TellsCrc(Protocol):
+    """A store whose ``head``, ``put`` and ``complete_upload`` may tell a CRC of the whole."""
 
-    def in_sequence(self) -> AbstractContextManager[None]:
-        """Entered by that thread around its work."""
-        ...
+    tells_crc: bool
+    """False where the service is not known to: then nobody need compute one."""
+
+
+@runtime_checkable
+class Sequential(Protocol):
+    """A store that does better when it knows that a thread deals with many objects in a row: the
+    thread enters ``in_sequence`` around them."""
+
+    def in_sequence(self) -> AbstractContextManager[None]: ...
 
 
 @runtime_checkable

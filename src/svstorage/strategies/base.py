@@ -70,6 +70,9 @@ class Confirmed:
     stored: Stored
     sent: Checksum | None = None
     source: Entry | None = None
+    crc: Checksum | None = None
+    """A CRC of the bytes as they were read, where one of both ends tells such a thing. It agrees
+    with what the source tells."""
     bytes_sent: int = 0
     """Bytes that crossed this process now; less than the size after a resumed upload."""
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Checksum
 from svstorage.providers.base import Chunk, ObjectReader
+from svstorage.strategies.crc import Crc
 from svstorage.strategies.digest import PartsDigest
 
 
@@ -27,7 +28,8 @@ class HashingBody:
 
     At the end of the bytes a wrong length, or a digest that differs from ``expected``, is raised
     before the store has a chance to publish the object. An ``expected`` ETag of parts can be
-    compared where ``part`` is their size. ``whole`` is a digest that runs on over several bodies.
+    compared where ``part`` is their size. ``whole`` is a digest that runs on over several bodies,
+    ``crc`` a CRC of this one, ``told_crc`` what it must be in the end.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class HashingBody:
         part: int | None = None,
         hashed: bool = True,
         whole: Digest | None = None,
+        crc: Crc | None = None,
+        told_crc: Checksum | None = None,
         progress: Callable[[int], None],
         check_stop: Callable[[], None],
     ) -> None:
@@ -54,6 +58,8 @@ class HashingBody:
             elif expected.algorithm == "etag-multipart" and part is not None:
                 self._expected, self._by_parts = expected, PartsDigest(part)
         self._whole = whole
+        self._crc = crc
+        self._told_crc = told_crc
         self._progress = progress
         self._check_stop = check_stop
         self.count = 0
@@ -70,6 +76,8 @@ class HashingBody:
                 self._by_parts.update(chunk)
             if self._whole is not None:
                 self._whole.update(chunk)
+            if self._crc is not None:
+                self._crc.update(chunk)
             self._progress(length)
         if self.count > self._size or (not length and size != 0 and self.count < self._size):
             raise ObjectChanged(
@@ -83,6 +91,12 @@ class HashingBody:
                     f"{self._name}: the bytes that arrived are not those announced (MD5)"
                 )
             self._expected = None
+        if self.count == self._size and self._crc is not None and self._told_crc is not None:
+            if self._crc.checksum() != self._told_crc:
+                raise ChecksumMismatch(
+                    f"{self._name}: the bytes that arrived are not those announced (CRC)"
+                )
+            self._told_crc = None
         return chunk
 
     @property

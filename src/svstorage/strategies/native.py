@@ -17,6 +17,7 @@ from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
 from svstorage.providers.base import NativeStore, ObjectStore, PipelinedStore, WholeStore
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, End, Job, Pair, PairMemo
+from svstorage.strategies.crc import computable, crc_of
 from svstorage.strategies.exact_keys import obstore_keeps
 
 MIB = 1 << 20
@@ -146,7 +147,7 @@ class NativeStrategy:
                 # A local store would only hash the same memory once more.
                 md5=None if destination.store.capabilities.is_local else digest,
             )
-        return _confirmed(stored, digest, info, context)
+        return _confirmed(stored, data, digest, info, context)
 
     # Several under way at a time: see `PipelinedStrategy`.
 
@@ -162,15 +163,15 @@ class NativeStrategy:
         sent = cast(PipelinedStore, destination.store).send_put(
             destination.bucket, job.destination_key, data, attributes=attributes, md5=digest
         )
-        return sent, digest, info
+        return sent, data, digest, info
 
     def end(self, job: Job, begun: Any, context: Context) -> Confirmed:
         if self._ways(job.pair).pipelined == "get":
             data, info = cast(PipelinedStore, job.pair.source.store).receive_get(begun)
             return self._place(job, data, info, context)
-        sent, digest, info = begun
+        sent, data, digest, info = begun
         stored = cast(PipelinedStore, job.pair.destination.store).receive_put(sent)
-        return _confirmed(stored, digest, info, context)
+        return _confirmed(stored, data, digest, info, context)
 
 
 def _checked(
@@ -196,6 +197,11 @@ def _checked(
             raise ChecksumMismatch(
                 f"{display(entry.key)}: the bytes that arrived are not those announced (MD5)"
             )
+        told = info.crc if announced is None else None
+        if told and computable(told) and crc_of(told.algorithm, data) != told:
+            raise ChecksumMismatch(
+                f"{display(entry.key)}: the bytes that arrived are not those announced (CRC)"
+            )
     attributes, modified_ns = carried(
         tagged(pair.source, info, wanted=context.tags),
         pair.source.store.capabilities,
@@ -206,12 +212,16 @@ def _checked(
 
 
 def _confirmed(
-    stored: Stored, digest: bytes | None, info: ObjectInfo, context: Context
+    stored: Stored, data: Any, digest: bytes | None, info: ObjectInfo, context: Context
 ) -> Confirmed:
     size = info.entry.size
     context.progress(size)
     sent = Checksum("md5", digest.hex()) if digest else None
-    return Confirmed(stored, sent=sent, source=info.entry, bytes_sent=size)
+    crc = None
+    # Where the ETag is no digest (encrypted buckets), the CRC tells.
+    if digest and stored.checksum is None and stored.crc is not None and computable(stored.crc):
+        crc = crc_of(stored.crc.algorithm, data)
+    return Confirmed(stored, sent=sent, source=info.entry, crc=crc, bytes_sent=size)
 
 
 def _read(end: End, entry: Entry) -> tuple[Any, ObjectInfo]:

@@ -21,13 +21,14 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
-from svstorage.model import Checksum, Entry, Part, PartLimits, Stored
+from svstorage.model import Checksum, Entry, ObjectInfo, Part, PartLimits, Stored
 from svstorage.providers.base import MultipartStore, ShowsUploads
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
 from svstorage.strategies.digest import joined, told_part
 from svstorage.strategies.following import Follower
 from svstorage.strategies.hashing import Digest, HashingBody
+from svstorage.strategies.part_crcs import PartCrcs
 from svstorage.strategies.part_plan import MIB, PARTS_THRESHOLD, part_ranges, part_size
 
 PART_TRIES = 4
@@ -63,7 +64,9 @@ class _PartsCopy:
         self.digests: dict[int, bytes] = {}
         self.moved = 0
         self.count = 0
-        self.hashed = context.verify == "checksum" and not _is_read_back(job)
+        self.info: ObjectInfo | None = None
+        self.crcs = PartCrcs(job, context, self._look)
+        self.hashed = context.verify == "checksum" and not self._is_read_back
         self.whole: Digest | None = None
         """Of all bytes so far, where they go in order."""
         self.follower: Follower | None = None
@@ -80,7 +83,7 @@ class _PartsCopy:
             self.context.resumed(known.size)
             if known.checksum is not None and known.checksum.algorithm == "md5":
                 self.digests[known.number] = bytes.fromhex(known.checksum.value)
-        if self._proves_whole and not finished:
+        if self._proves_whole and not finished and self.crcs.told is None:
             self.whole = hashlib.md5(usedforsecurity=False)
         self._follow(upload_id, ranges, set(done))
         try:
@@ -99,9 +102,32 @@ class _PartsCopy:
         if sent is not None and part == self.source_part and sent != entry.checksum:
             # The parts are cut as the source's own were, so that their ETags must be equal.
             self._refuse(upload_id, "ETag")
+        crc = self.crcs.whole(upload_id, ranges)
+        if crc is not None and self.crcs.told is not None and crc != self.crcs.told:
+            self._refuse(upload_id, "CRC")
         stored = self._complete(upload_id, [done[number] for number in sorted(done)], sent)
         self.context.parts.forget()
-        return Confirmed(stored, sent=sent, source=entry, bytes_sent=self.moved)
+        return Confirmed(stored, sent=sent, source=entry, crc=crc, bytes_sent=self.moved)
+
+    @property
+    def _is_read_back(self) -> bool:
+        """True where a local file is compared as a whole with what the source announces: digests
+        of its parts could be compared with nothing."""
+        if not self.destination.store.capabilities.is_local:
+            return False
+        announced = self.job.entry.checksum
+        by_md5 = announced is not None and announced.algorithm == "md5"
+        return by_md5 or self.crcs.told is not None
+
+    def _look(self) -> ObjectInfo:
+        """What the source tells of the object. Raises `ObjectChanged` for another version."""
+        if self.info is None:
+            entry = self.job.entry
+            info = self.source.store.head(self.source.bucket, entry.key)
+            if entry.etag is not None and info.entry.etag != entry.etag:
+                raise ObjectChanged(f"{display(entry.key)}: it changed before it was copied")
+            self.info = info
+        return self.info
 
     @property
     def _proves_whole(self) -> bool:
@@ -121,6 +147,8 @@ class _PartsCopy:
         """Where the parts are not hashed, their whole is, if the destination shows it."""
         store = self.destination.store
         if self.context.verify != "checksum" or self.hashed or not isinstance(store, ShowsUploads):
+            return
+        if self.crcs.told is not None:
             return
         bucket, key = self.destination.bucket, self.job.destination_key
         self.follower = Follower(
@@ -176,10 +204,7 @@ class _PartsCopy:
         capabilities = self.destination.store.capabilities
         entry = self.job.entry
         size = self._part_size(capabilities.parts)
-        info = self.source.store.head(self.source.bucket, entry.key)
-        if entry.etag is not None and info.entry.etag != entry.etag:
-            raise ObjectChanged(f"{display(entry.key)}: it changed before it was copied")
-        info = tagged(self.source, info, wanted=self.context.tags)
+        info = tagged(self.source, self._look(), wanted=self.context.tags)
         attributes, modified_ns = carried(
             info, self.source.store.capabilities, capabilities, tags=self.context.tags
         )
@@ -286,6 +311,7 @@ class _PartsCopy:
         self.context.check_stop()
         moved = 0
         whole = self.whole.copy() if self.whole is not None else None
+        crc = self.crcs.new()
 
         def progress(count: int) -> None:
             nonlocal moved
@@ -302,6 +328,7 @@ class _PartsCopy:
                     name=f"{display(entry.key)} (part {number})",
                     hashed=self.hashed,
                     whole=whole,
+                    crc=crc,
                     progress=progress,
                     check_stop=self.context.check_stop,
                 )
@@ -325,6 +352,7 @@ class _PartsCopy:
             raise
         self.moved += length
         self.whole = whole
+        self.crcs.finished(number, crc)
         if sent is not None:
             self.digests[number] = bytes.fromhex(sent.value)
             part = replace(part, checksum=sent)
@@ -338,11 +366,3 @@ class _PartsCopy:
         if not self.digests or sorted(self.digests) != list(range(1, self.count + 1)):
             return None
         return joined([self.digests[number] for number in sorted(self.digests)])
-
-
-def _is_read_back(job: Job) -> bool:
-    """True where the whole file is read for the digest that the source announces: digests of its
-    parts could be compared with nothing, and cost as much as that reading."""
-    announced = job.entry.checksum
-    local = job.pair.destination.store.capabilities.is_local
-    return local and announced is not None and announced.algorithm == "md5"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from svstorage.addresses import display
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
+from svstorage.strategies.crc import Crc, computable, wanted_crc
 from svstorage.strategies.digest import told_part
 from svstorage.strategies.hashing import HashingBody
 
@@ -30,6 +31,13 @@ class StreamStrategy:
                 destination.store.capabilities,
                 tags=context.tags,
             )
+            crc, told_crc = None, reader.info.crc
+            if context.verify != "checksum":
+                told_crc = None
+            elif told_crc is not None and computable(told_crc):
+                crc = Crc(told_crc.algorithm)
+            else:
+                crc, told_crc = wanted_crc(job), None
             body = HashingBody(
                 reader,
                 size=entry.size,
@@ -37,6 +45,8 @@ class StreamStrategy:
                 expected=entry.checksum,
                 part=part,
                 hashed=context.verify == "checksum",
+                crc=crc,
+                told_crc=told_crc,
                 progress=context.progress,
                 check_stop=context.check_stop,
             )
@@ -48,4 +58,10 @@ class StreamStrategy:
                 attributes=attributes,
                 modified_ns=modified_ns,
             )
-        return Confirmed(stored, sent=body.checksum, source=entry, bytes_sent=body.count)
+        return Confirmed(
+            stored,
+            sent=body.checksum,
+            source=entry,
+            crc=crc.checksum() if crc is not None else None,
+            bytes_sent=body.count,
+        )

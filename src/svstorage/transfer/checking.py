@@ -232,16 +232,18 @@ class Checker:
     def _compare(self, pair: Pair, source: Entry, destination: Entry) -> tuple[str, bool]:
         # The listings' own checksums come here only when they differ. An ETag that merely looks
         # like an MD5 (encrypted buckets) is unmasked by a metadata request.
-        one = pair.source.store.head(pair.source.bucket, source.key).entry
-        two = pair.destination.store.head(pair.destination.bucket, destination.key).entry
-        if comparable(one.checksum, two.checksum):
-            return "checksum", one.checksum == two.checksum
+        info = pair.source.store.head(pair.source.bucket, source.key)
+        other_info = pair.destination.store.head(pair.destination.bucket, destination.key)
+        one, two = info.entry, other_info.entry
+        for told, other_told in ((one.checksum, two.checksum), (info.crc, other_info.crc)):
+            if comparable(told, other_told):
+                return "checksum", told == other_told
         if not self._read_back:
             return "size", one.size == two.size
         stop = self._stop.check
         sides = [
-            (pair.source, one, pair.destination, two),
-            (pair.destination, two, pair.source, one),
+            (pair.source, one, pair.destination, other_info),
+            (pair.destination, two, pair.source, info),
         ]
         # One side's digest saves reading it; of two that must do, the local one is read.
         sides.sort(key=lambda side: not side[0].store.capabilities.is_local)

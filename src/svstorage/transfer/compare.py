@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from enum import Enum
 
-from svstorage.model import Checksum, Entry
+from svstorage.model import Checksum, Entry, ObjectInfo
 from svstorage.providers.base import Chunk
 from svstorage.strategies.attributes import recorded_modified_ns
 from svstorage.strategies.base import End
+from svstorage.strategies.crc import Crc, computable
 from svstorage.strategies.digest import PartsDigest, likely_parts, told_part
 
 # S3 refuses requests signed more than 15 minutes off its own clock (RequestTimeTooSkewed), so
@@ -122,9 +123,13 @@ def _modified(end: End, entry: Entry) -> int | None:
 
 
 def read_and_compare(
-    end: End, entry: Entry, other_end: End, other: Entry, check_stop: Callable[[], None]
+    end: End,
+    entry: Entry,
+    other_end: End,
+    other: Entry | ObjectInfo,
+    check_stop: Callable[[], None],
 ) -> bool | None:
-    """Read ``entry`` once and compare it with the checksum of ``other``.
+    """Read ``entry`` once and compare it with the checksum of ``other``, or with its CRC.
 
     None where that checksum cannot be computed: an ETag of parts whose sizes nobody tells says
     nothing but when it is equal.
@@ -132,6 +137,13 @@ def read_and_compare(
     Raises:
         ObjectChanged: the object changed while it was read.
     """
+    if isinstance(other, ObjectInfo):
+        if other.crc is not None and computable(other.crc):
+            crc = Crc(other.crc.algorithm)
+            for chunk in _chunks(end, entry, check_stop):
+                crc.update(chunk)
+            return crc.checksum() == other.crc
+        other = other.entry
     wanted = other.checksum
     if wanted is None:
         return None

@@ -39,6 +39,8 @@ def confirm(
     announced, sent = entry.checksum, confirmed.sent
     if comparable(sent, announced) and sent != announced:
         raise ChecksumMismatch(_message(job, "the bytes read are not those the source announces"))
+    if destination.store.capabilities.is_local and confirmed.crc is not None:
+        return stored, confirmed.crc  # of what was written, and what the source tells
     if destination.store.capabilities.is_local:
         # A local disk tells no digest. What was hashed on the way in is known; a big object
         # that came in parts is read once more where the source announces a digest of the whole.
@@ -51,10 +53,12 @@ def confirm(
             return stored, announced
         return stored, sent
     expected = sent or announced
-    if expected is None:
-        return stored, None
     if comparable(expected, stored.checksum) and expected == stored.checksum:
         return stored, expected
+    if _agrees(job, confirmed.crc, stored.crc):
+        return stored, confirmed.crc
+    if expected is None and confirmed.crc is None:
+        return stored, None
     # No digest in the answer, or one of another kind: an ETag that looks like an MD5 is none
     # where the bucket is encrypted with its own keys. A metadata request tells.
     info = destination.store.head(destination.bucket, job.destination_key)
@@ -63,11 +67,23 @@ def confirm(
         raise ObjectChanged(_message(job, "somebody else stored another version meanwhile"))
     if told.size != entry.size:
         raise ObjectChanged(_message(job, f"the destination holds {told.size} bytes"))
-    if not comparable(expected, told.checksum):
+    if _agrees(job, confirmed.crc, info.crc):
+        return stored, confirmed.crc
+    if expected is None or not comparable(expected, told.checksum):
         return stored, None
     if expected != told.checksum:
         raise ChecksumMismatch(_message(job, "the destination holds other bytes than were read"))
     return stored, expected
+
+
+def _agrees(job: Job, crc: Checksum | None, told: Checksum | None) -> bool:
+    """True where the destination tells the CRC of the bytes that were read; False where it tells
+    none of the kind. Raises `ChecksumMismatch` for another one."""
+    if not comparable(crc, told):
+        return False
+    if crc != told:
+        raise ChecksumMismatch(_message(job, "the destination holds other bytes than were read"))
+    return True
 
 
 def _message(job: Job, what: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from quopri import decodestring
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from svstorage.addresses import display
 from svstorage.errors import ObjectError, ServiceError
-from svstorage.model import Attributes, Checksum, Entry, ObjectInfo
+from svstorage.model import Attributes, Checksum, ChecksumAlgorithm, Entry, ObjectInfo
 from svstorage.providers.target import Target
 
 _META = "x-amz-meta-"
@@ -150,6 +150,35 @@ def confirmed_checksum(
     return etag_checksum(etag)
 
 
+# Strongest first. AWS tells a digest of the digests of parts in the same headers, marked so.
+_CRCS: tuple[tuple[ChecksumAlgorithm, int], ...] = (("crc64nvme", 8), ("crc32c", 4), ("crc32", 4))
+
+
+def told_crc(told: Callable[[str], str | None]) -> Checksum | None:
+    """A CRC of the whole object, of those that an answer tells.
+
+    ``told`` gives the value of ``type``, ``crc64nvme`` and so on, which stand in headers or XML.
+    """
+    if (told("type") or "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    for algorithm, length in _CRCS:
+        value = told(algorithm)
+        if value is None:
+            continue
+        try:
+            raw = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        if len(raw) == length:
+            return Checksum(algorithm, raw.hex())
+    return None
+
+
+def header_crc(headers: Mapping[str, str]) -> Checksum | None:
+    """`told_crc` of headers."""
+    return told_crc(lambda name: headers.get(f"x-amz-checksum-{name}"))
+
+
 def modified_ns(headers: Mapping[str, str]) -> int | None:
     """``Last-Modified``, which is in whole seconds, in nanoseconds."""
     value = headers.get("last-modified")
@@ -179,4 +208,4 @@ def object_info(target: Target, headers: Mapping[str, str], size: int) -> Object
         etag,
         confirmed_checksum(target.bucket, etag, headers),
     )
-    return ObjectInfo(entry, from_headers(headers))
+    return ObjectInfo(entry, from_headers(headers), header_crc(headers))

@@ -38,15 +38,28 @@ if TYPE_CHECKING:
     from svstorage.providers.base import Body
 
 
+_ASKS_CRC = {"x-amz-checksum-mode": "ENABLED"}
+
+
 class Objects(ExactKeys):
     """The part of the store that deals with one object at a time."""
+
+    @property
+    def tells_crc(self) -> bool:
+        """Whether the service is one that has a CRC of each object: AWS, or by the settings."""
+        return self.config.sdk_checksums
+
+    @property
+    def asks_crc(self) -> Mapping[str, str]:
+        """The header that has an answer to HEAD, or to GET of a whole object, tell its CRC."""
+        return _ASKS_CRC if self.tells_crc else {}
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """Tags are fetched where the answer counts any: one request more. They are None where
         the credentials do not allow that."""
         target = self.target("HeadObject", bucket, key)
         self.check_readable(target)
-        headers, _ = self.wire.call(target, "HEAD")
+        headers, _ = self.wire.call(target, "HEAD", headers=self.asks_crc)
         info = attrs.object_info(target, headers, attrs.length(target, headers))
         if headers.get("x-amz-tagging-count", "0") == "0":
             return info
@@ -100,6 +113,8 @@ class Objects(ExactKeys):
         headers = {}
         if start or length is not None:
             headers["range"] = f"bytes={start}-{start + length - 1 if length else ''}"
+        else:
+            headers |= self.asks_crc  # with a range the answer would tell that of a part
         if if_match is not None:
             headers["if-match"] = f'"{if_match}"'
         response = self.wire.open(target, "GET", headers=headers)
@@ -110,9 +125,14 @@ class Objects(ExactKeys):
         listing offers may be none (SSE-KMS)."""
         target = self.target("GetObject", bucket, entry.key)
         self.check_readable(target)
-        headers = {"if-match": f'"{entry.etag}"'} if entry.etag is not None else {}
-        answer, body = self.wire.call(target, "GET", headers=headers)
+        answer, body = self.wire.call(target, "GET", headers=self.whole_headers(entry))
         return body, self.read_info(target, entry, answer)
+
+    def whole_headers(self, entry: Entry) -> dict[str, str]:
+        """The headers that ask for all of a listed version."""
+        if entry.etag is None:
+            return dict(self.asks_crc)
+        return {"if-match": f'"{entry.etag}"', **self.asks_crc}
 
     @staticmethod
     def read_info(target: Target, entry: Entry, answer: Mapping[str, str]) -> ObjectInfo:
@@ -125,7 +145,7 @@ class Objects(ExactKeys):
             raise ObjectChanged(f"{target}: it is another version now (ETag {display(str(etag))})")
         told = attrs.confirmed_checksum(target.bucket, etag, answer)
         read = Entry(entry.key, entry.size, entry.modified_ns, etag, told)
-        return ObjectInfo(read, attrs.from_headers(answer))
+        return ObjectInfo(read, attrs.from_headers(answer), attrs.header_crc(answer))
 
     def put(
         self,
@@ -161,7 +181,7 @@ class Objects(ExactKeys):
         etag = attrs.unquoted(answer.get("etag"))
         checksum = attrs.confirmed_checksum(bucket, etag, answer)
         check_confirmed(target, md5, checksum)
-        return Stored(size, etag, checksum)
+        return Stored(size, etag, checksum, crc=attrs.header_crc(answer))
 
     def delete(self, bucket: str, key: str) -> None:
         target = self.target("DeleteObject", bucket, key)

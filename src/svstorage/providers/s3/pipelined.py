@@ -62,13 +62,13 @@ class Pipelined(Objects):
         etag = attrs.unquoted(answer.get("etag"))
         checksum = attrs.confirmed_checksum(sent.target.bucket, etag, answer)
         check_confirmed(sent.target, sent.md5, checksum)
-        return Stored(sent.size, etag, checksum)
+        return Stored(sent.size, etag, checksum, crc=attrs.header_crc(answer))
 
     def send_get(self, bucket: str, entry: Entry) -> GetUnderWay:
         target = self.target("GetObject", bucket, entry.key)
         self.check_readable(target)
-        headers = {"if-match": f'"{entry.etag}"'} if entry.etag is not None else {}
-        return GetUnderWay(target, self.wire.send(target, "GET", headers=headers), entry)
+        request = self.wire.send(target, "GET", headers=self.whole_headers(entry))
+        return GetUnderWay(target, request, entry)
 
     def receive_get(self, sent: GetUnderWay) -> tuple[bytes, ObjectInfo]:
         answer = self.wire.receive(sent.target, sent.request)

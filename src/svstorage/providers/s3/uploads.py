@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from svstorage.providers.base import Body
 
 
+# What `attributes.told_crc` asks for, as CompleteMultipartUploadResult names it.
+_ELEMENTS = {
+    "type": "ChecksumType",
+    "crc64nvme": "ChecksumCRC64NVME",
+    "crc32c": "ChecksumCRC32C",
+    "crc32": "ChecksumCRC32",
+}
+
+
 class Uploads(Objects):
     """The part of the store that is a `MultipartStore`."""
 
@@ -106,7 +115,8 @@ class Uploads(Objects):
         root = self.answer(target, body, "CompleteMultipartUploadResult")
         etag = attrs.unquoted(xml.text(root, "ETag"))
         size = sum(part.size for part in parts)
-        return Stored(size, etag, attrs.confirmed_checksum(bucket, etag, headers))
+        crc = attrs.told_crc(lambda name: xml.text(root, _ELEMENTS[name]))
+        return Stored(size, etag, attrs.confirmed_checksum(bucket, etag, headers), crc=crc)
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         target = self.target("AbortMultipartUpload", bucket, key)

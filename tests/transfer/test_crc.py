@@ -1,0 +1,272 @@
+"""CRCs of whole objects: AWS tells one of each object, and an encrypted bucket nothing else.
+
+moto keeps the CRCs that a client sends. No server that runs here computes them by itself, as AWS
+does: for that there is `Kms`, a scripted service.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import svstorage
+from svstorage.model import Checksum
+from svstorage.strategies import crc, parts
+from svstorage.strategies.crc import Crc, crc_of, joined
+from svstorage.transfer.options import TransferOptions
+from tests.servers.scripted import Answer, Asked, ScriptedS3
+from tests.transfer.conftest import Side
+
+MIB = 1 << 20
+CHECK = b"123456789"
+
+
+def test_published_check_values() -> None:
+    """Of the catalogue of parametrised CRC algorithms (reveng), and RFC 3720 for CRC-32C."""
+    assert crc_of("crc64nvme", CHECK) == Checksum("crc64nvme", "ae8b14860a799888")
+    assert crc_of("crc32c", CHECK) == Checksum("crc32c", "e3069283")
+    assert crc_of("crc32", CHECK) == Checksum("crc32", "cbf43926")
+
+
+@pytest.mark.parametrize("algorithm", list(crc.LENGTHS))
+def test_parts_are_put_together(algorithm: Any) -> None:
+    data = os.urandom(100_000)
+    made = []
+    for start, end in ((0, 1), (1, 1), (1, 70_000), (70_000, 100_000)):
+        part = Crc(algorithm)
+        for at in range(start, end, 4096):
+            part.update(data[at : min(end, at + 4096)])
+        made.append(part)
+    assert joined(made) == crc_of(algorithm, data)
+
+
+@pytest.fixture
+def told(side: Callable[[str], Side], tmp_path: Path) -> Iterator[Side]:
+    """A bucket of a service that is said to tell CRCs."""
+    one = side("moto")
+    env = one.server.write_env(tmp_path / "crc.env", STORAGE_S3_CHECKSUMS="on")
+    with svstorage.connect(env_file=env) as storage:
+        yield Side(one.kind, one.address, storage, one.server, one.bucket)
+
+
+def in_parts(side: Side, key: str, data: bytes, part: int = 5 * MIB) -> None:
+    """As an AWS SDK uploads it today: parts, and a CRC of the whole."""
+    where = {"Bucket": side.bucket, "Key": key}
+    upload = side.client.create_multipart_upload(
+        **where, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
+    )["UploadId"]
+    done = []
+    for number, at in enumerate(range(0, len(data), part), start=1):
+        answer = side.client.upload_part(
+            **where, UploadId=upload, PartNumber=number, Body=data[at : at + part],
+            ChecksumAlgorithm="CRC64NVME",
+        )  # fmt: skip
+        done.append({"PartNumber": number, "ETag": answer["ETag"]})
+    side.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": done})
+
+
+def down(source: Side, destination: Side, **options: Any) -> Any:
+    return svstorage.copy(
+        source.address, destination.address, source=source.storage, recursive=True,
+        options=TransferOptions(**options),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from svstorage.transfer import carry
+
+    monkeypatch.setattr(parts, "PARTS_THRESHOLD", 10 * MIB)
+    monkeypatch.setattr(carry, "PARTS_THRESHOLD", 10 * MIB)
+
+
+def test_a_big_download_is_compared_by_its_crc(
+    told: Side, side: Callable[[str], Side], small_parts: None
+) -> None:
+    """And no MD5 is computed on the way, which would take ten times as long."""
+    import hashlib
+
+    data = os.urandom(12 * MIB)
+    in_parts(told, "big", data)
+    info = told.storage.store.head(told.bucket, "big")
+    assert info.crc == crc_of("crc64nvme", data)
+    there = side("local")
+
+    def none(*args: Any, **options: Any) -> None:
+        raise AssertionError("an MD5")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashlib, "md5", none)
+        report = down(told, there)
+    assert report.ok, report.failures
+    assert there.content() == {"big": data}
+    assert report.strategies == {"parts": 1}
+
+
+def test_a_crc_that_differs_is_never_published(
+    told: Side, side: Callable[[str], Side], small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parts(told, "big", os.urandom(12 * MIB))
+    there = side("local")
+    real = Crc.update
+
+    def other(self: Crc, data: Any) -> None:  # as if a byte had been flipped on the way
+        real(self, b"\xff" + bytes(data)[1:])
+
+    monkeypatch.setattr(Crc, "update", other)
+    report = down(told, there, retries=0)
+    assert [f.error_kind for f in report.failures] == ["ChecksumMismatch"]
+    assert "not those announced (CRC)" in str(report.failures[0].error)
+    assert there.keys() == {}
+
+
+def test_parts_of_an_earlier_run_are_read_again(
+    told: Side, side: Callable[[str], Side], small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(40 * MIB)
+    in_parts(told, "big", data)
+    there = side("local")
+    from svstorage.errors import ConnectionFailed
+    from svstorage.providers.local.store import LocalStore
+
+    real, count = LocalStore.put_part, []
+
+    def failing(self: Any, *args: Any, **options: Any) -> Any:
+        count.append(1)
+        if len(count) > 1:
+            raise ConnectionFailed("cut")
+        return real(self, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalStore, "put_part", failing)
+        patch.setattr(parts, "PART_TRIES", 1)
+        assert not down(told, there, retries=0).ok
+    reading: list[int] = []
+    from svstorage.strategies.part_crcs import PartCrcs
+
+    before = PartCrcs._read
+    monkeypatch.setattr(
+        PartCrcs, "_read", lambda self, *args: (reading.append(1), before(self, *args))[1]
+    )
+    report = down(told, there)
+    assert report.ok, report.failures
+    assert there.content() == {"big": data}
+    assert len(reading) == 1
+
+
+def test_check_compares_crcs(told: Side, side: Callable[[str], Side], small_parts: None) -> None:
+    """Cut into other parts, so that the ETags differ: nothing is read between two buckets."""
+    data = os.urandom(12 * MIB)
+    in_parts(told, "big", data, 5 * MIB)
+    other = side("moto")
+    second = Side(other.kind, other.address, told.storage, other.server, other.bucket)
+    in_parts(second, "big", data, 6 * MIB)
+    report = svstorage.check(
+        told.address, second.address, source=told.storage, destination=told.storage,
+        options=TransferOptions(read_back=True),
+    )  # fmt: skip
+    assert (report.exit_code, report.counters.skipped) == (0, 1)
+    in_parts(second, "big", data[:-1] + b"?", 6 * MIB)
+    report = svstorage.check(
+        told.address, second.address, source=told.storage, destination=told.storage,
+        options=TransferOptions(read_back=True),
+    )  # fmt: skip
+    assert report.exit_code == 1
+
+
+class Kms:
+    """AWS with a bucket under SSE-KMS: ETags are no digests, CRCs are told."""
+
+    def __init__(self, service: ScriptedS3) -> None:
+        self.service = service
+        self.spoil = False
+        service.answer = self
+
+    def __call__(self, asked: Asked) -> Answer | None:
+        headers = {k: v for k, v in asked.headers.items() if k != "if-match"}  # of our own ETags
+        answer = self.service.honest(replace(asked, headers=headers))
+        if not asked.key or answer.status >= 300 or asked.method == "DELETE":
+            return answer
+        headers = {**answer.headers, "x-amz-server-side-encryption": "aws:kms"}
+        if "uploads" in asked.query or "partNumber" in asked.query:
+            return Answer(answer.status, answer.body, headers, answer.length)
+        data = self.service.objects[asked.key]
+        told = bytes.fromhex(crc_of("crc64nvme", data).value)
+        value = base64.b64encode(bytes(8) if self.spoil else told).decode()
+        if asked.method == "POST":
+            body = answer.body.replace(
+                b"</Comp", f"<ChecksumCRC64NVME>{value}</ChecksumCRC64NVME></Comp".encode()
+            )
+            return Answer(200, body, headers)
+        headers["ETag"] = '"%032x"' % (len(data) + 1)
+        if asked.method == "PUT" or asked.headers.get("x-amz-checksum-mode") == "ENABLED":
+            headers |= {"x-amz-checksum-crc64nvme": value, "x-amz-checksum-type": "FULL_OBJECT"}
+        return Answer(answer.status, answer.body, headers, answer.length)
+
+
+@pytest.fixture
+def kms(scripted_s3: Callable[[], ScriptedS3]) -> Kms:
+    return Kms(scripted_s3())
+
+
+@pytest.fixture
+def encrypted(kms: Kms, tmp_path: Path) -> Iterator[Any]:
+    env = kms.service.write_env(tmp_path / "kms.env", STORAGE_S3_CHECKSUMS="on")
+    with svstorage.connect(env_file=env) as storage:
+        yield storage
+
+
+SIZES = {"native": 1000, "parts": 12 * MIB}
+
+
+@pytest.mark.parametrize("strategy", ["native", "stream", "parts"])
+def test_what_an_encrypted_bucket_holds_is_confirmed_by_crc(
+    kms: Kms, encrypted: Any, side: Callable[[str], Side], small_parts: None, strategy: str
+) -> None:
+    here = side("local")
+    size = SIZES.get(strategy, 9 * MIB)
+    here.put("f", os.urandom(size))
+    heard: list[Any] = []
+
+    def up(**options: Any) -> Any:
+        return svstorage.copy(
+            here.address, "sv://bucket/", destination=encrypted, recursive=True,
+            options=TransferOptions(strategy=strategy, retries=0, **options),
+            on_result=heard.append,
+        )  # fmt: skip
+
+    report = up()
+    assert report.ok, report.failures
+    assert heard[-1].checksum == crc_of("crc64nvme", here.get("f"))
+    kms.spoil = True
+    report = up()
+    assert [f.error_kind for f in report.failures] == ["ChecksumMismatch"]
+
+
+@pytest.mark.parametrize("size", [1000, 9 * MIB, 12 * MIB])
+def test_what_comes_out_of_an_encrypted_bucket_is_compared_by_crc(
+    kms: Kms, encrypted: Any, side: Callable[[str], Side], small_parts: None, size: int
+) -> None:
+    data = os.urandom(size)
+    kms.service.objects["f"] = data
+    kms.service.listing = None
+    there = side("local")
+
+    def down() -> Any:
+        return svstorage.copy(
+            "sv://bucket/f", there.address, source=encrypted, options=TransferOptions(retries=0)
+        )
+
+    kms.spoil = True
+    report = down()
+    assert [f.error_kind for f in report.failures] == ["ChecksumMismatch"]
+    assert there.keys() == {}
+    kms.spoil = False
+    assert down().ok
+    assert there.content() == {"f": data}
