@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
