@@ -31,12 +31,13 @@ class StreamStrategy:
                 destination.store.capabilities,
                 tags=context.tags,
             )
-            crc, told_crc = None, reader.info.crc
-            if context.verify != "checksum":
-                told_crc = None
-            elif told_crc is not None and computable(told_crc):
+            hashed = context.verify == "checksum"
+            crc, told_crc = None, reader.info.crc if hashed else None
+            if told_crc is not None and computable(told_crc):
                 crc = Crc(told_crc.algorithm)
-            else:
+                # Both would be of the same bytes, and a service is to confirm by the MD5.
+                hashed = not destination.store.capabilities.is_local
+            elif hashed:
                 crc, told_crc = wanted_crc(job), None
             body = HashingBody(
                 reader,
@@ -44,7 +45,7 @@ class StreamStrategy:
                 name=display(entry.key),
                 expected=entry.checksum,
                 part=part,
-                hashed=context.verify == "checksum",
+                hashed=hashed,
                 crc=crc,
                 told_crc=told_crc,
                 progress=context.progress,
