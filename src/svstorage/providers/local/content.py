@@ -52,17 +52,14 @@ def write_body(fd: int, body: Buffer | Body, size: int, md5: bytes | None, key: 
         raise ChecksumMismatch(f"{name}: the bytes that arrived do not have the MD5 that was sent")
 
 
-def write_part(fd: int, body: Buffer | Body, size: int, offset: int, name: str) -> int:
-    """Write ``body`` at ``offset`` and return its CRC-32 (zlib's).
+def write_part(fd: int, body: Buffer | Body, size: int, offset: int, name: str) -> None:
+    """Write ``body`` at ``offset``.
 
     Raises `ObjectChanged` for a body of another size, and `OSError`.
     """
-    crc = 0
     for view in _pieces(body, size, name):
-        crc = zlib.crc32(view, crc)
         write_at(fd, view, offset)
         offset += len(view)
-    return crc
 
 
 def _pieces(body: Buffer | Body, size: int, name: str) -> Iterator[memoryview]:
