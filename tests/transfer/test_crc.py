@@ -20,7 +20,7 @@ from svstorage.model import Checksum
 from svstorage.strategies import crc, parts
 from svstorage.strategies.crc import Crc, crc_of, joined
 from svstorage.transfer.options import TransferOptions
-from tests.servers.scripted import Answer, Asked, ScriptedS3
+from tests.servers.scripted import Answer, Asked, ScriptedS3, error
 from tests.transfer.conftest import Side
 
 MIB = 1 << 20
@@ -269,4 +269,42 @@ def test_what_comes_out_of_an_encrypted_bucket_is_compared_by_crc(
     assert there.keys() == {}
     kms.spoil = False
     assert down().ok
+    assert there.content() == {"f": data}
+
+
+def test_one_who_may_not_decrypt_is_not_told_the_crc_and_goes_on(
+    kms: Kms, encrypted: Any, side: Callable[[str], Side]
+) -> None:
+    """AWS refuses a HEAD that asks for the CRC where kms:Decrypt is not granted."""
+
+    def refuses(asked: Asked) -> Answer | None:
+        if asked.method == "HEAD" and "x-amz-checksum-mode" in asked.headers:
+            return error(403, "AccessDenied")
+        return kms(asked)
+
+    kms.service.answer = refuses
+    kms.service.objects["f"] = b"x"
+    info = encrypted.store.head("bucket", "f")
+    assert (info.entry.size, info.crc) == (1, None)
+
+
+def test_without_awscrt_it_is_md5_that_is_compared(
+    told: Side, side: Callable[[str], Side], small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an extra. The CRC that moto tells here is wrong, the MD5 is right."""
+    monkeypatch.setattr(crc, "_table", dict)
+    data = os.urandom(12 * MIB)
+    told.client.put_object(
+        Bucket=told.bucket,
+        Key="f",
+        Body=data,
+        ChecksumCRC64NVME=base64.b64encode(bytes(8)).decode(),
+    )
+    there = side("local")
+    heard: list[Any] = []
+    report = svstorage.copy(
+        told.address, there.address, source=told.storage, recursive=True, on_result=heard.append
+    )
+    assert report.ok, report.failures
+    assert heard[-1].checksum.algorithm == "md5"
     assert there.content() == {"f": data}

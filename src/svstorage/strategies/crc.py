@@ -35,6 +35,8 @@ def _table() -> dict[str, _Functions]:
         from awscrt import checksums
     except ImportError:
         return {}
+    if not hasattr(checksums, "combine_crc64nvme"):  # before 0.31
+        return {}
     return {
         "crc64nvme": _Functions(checksums.crc64nvme, checksums.combine_crc64nvme),
         "crc32c": _Functions(checksums.crc32c, checksums.combine_crc32c),
