@@ -41,8 +41,9 @@ VARIABLES: tuple[Variable | str, ...] = (
     "STORAGE_CA_BUNDLE",
     Variable(
         "STORAGE_S3_CHECKSUMS",
-        "auto, on or off: the additional checksums of the AWS SDKs in storage.provider_fs(), "
-        "which some services that are not AWS refuse",
+        "auto, on or off: ask the service for the CRCs of its objects and compare them, and use "
+        "the SDK's additional checksums in storage.provider_fs(); some services that are not "
+        "AWS refuse those",
         "auto: on for AWS, off elsewhere",
     ),
     Variable(
