@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -103,11 +101,10 @@ class Storage:
         """Name of the bucket ``<prefix>-private``."""
         return f"{self.prefix}-private"
 
-    @contextmanager
-    def open(self, path: str, mode: str = "rb", **options: Any) -> Iterator[Any]:
-        """Open ``bucket/key``. A write is published only when the block ends without error."""
-        with self.fs.open(path, mode, **options) as file:
-            yield file
+    def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        """Open ``bucket/key`` as a file. What is written is published when the file is closed:
+        in a ``with`` block when it ends without error, and not at all where it raises."""
+        return self.fs.open(path, mode, **options)
 
     def close(self) -> None:
         if "store" in self.__dict__:

@@ -8,6 +8,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from svstorage.cli.moving import Mover
+from svstorage.cli.state import State
+from svstorage.transfer.report import Counters, Report
 from tests.cli.conftest import TREE, Store, read_tree, run
 
 
@@ -162,6 +165,18 @@ def test_mv(store: Store, tree: Path) -> None:
         "out/sub/b.csv", "out/sub/deep/c.bin", "out/sub/empty",
     }  # fmt: skip
     assert not any(key.startswith("in/sub") for key in store.holds())
+
+
+def test_mv_tells_how_the_whole_move_ended(store: Store) -> None:
+    store.write("a", b"one")
+    told = store("--json", "mv", "public:a", "public:b").ok().json
+    assert (told["operation"], told["copied"], told["deleted"]) == ("move", 1, 1)
+    assert "1 deleted at the source" in store("mv", "public:b", "public:c").ok().err
+    # No service here refuses a deletion alone: the sum is looked at by itself.
+    mover = Mover(State())
+    mover.deleter.failures = 1
+    joined = mover.joined(Report("copy", "a", "b", Counters(listed=1, copied=1), 0.1))
+    assert (joined.ok, joined.exit_code) == (False, 1)
 
 
 def test_mv_down_to_a_folder(store: Store, tmp_path: Path) -> None:

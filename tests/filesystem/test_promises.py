@@ -323,6 +323,17 @@ def test_connect(service: Service) -> None:
     assert by_words.fs.cat_file(path) == b"12345"
 
 
+def test_what_connect_opens_is_a_file_without_a_block_too(disk: Service) -> None:
+    storage = svstorage.connect(env_file=disk.env_file)
+    path = f"{disk.bucket}/a.txt"
+    file = storage.open(path, "w")
+    file.write("one\n")
+    file.close()
+    assert list(storage.open(f"sv://{path}", "r")) == ["one\n"]
+    with pytest.raises(FileNotFoundError):
+        storage.open(f"{disk.bucket}/none")
+
+
 def test_connect_finds_the_platforms_buckets(disk: Service) -> None:
     storage = svstorage.connect(env_file=disk.env_file)
     with pytest.raises(svstorage.SettingsError, match="STORAGE_BUCKETS_PREFIX"):
@@ -346,3 +357,31 @@ def test_connect_finds_the_platforms_buckets(disk: Service) -> None:
 def test_connect_refuses(options: dict[str, str], said: str) -> None:
     with pytest.raises((StorageError, TypeError), match=said):
         svstorage.connect(**options)
+
+
+# Folders are no objects
+
+
+def test_a_folder_is_not_read_as_an_empty_file(service: Service, fs: SvFileSystem) -> None:
+    fs.pipe_file(f"{service.bucket}/d/a", b"1")
+    with pytest.raises(IsADirectoryError):
+        fs.open(f"{service.bucket}/d")
+
+
+def test_a_folder_is_not_moved_by_doing_nothing(service: Service, fs: SvFileSystem) -> None:
+    source, target = f"{service.bucket}/d", f"{service.bucket}/e"
+    fs.pipe_file(f"{source}/a", b"1")
+    with pytest.raises(IsADirectoryError, match="recursive"):
+        fs.mv(source, target)
+    fs.mv(source, target, recursive=True)
+    assert fs.find(service.bucket) == [f"{target}/a"]
+
+
+def test_find_takes_a_prefix_as_the_services_filesystems_do(disk: Service) -> None:
+    fs = disk.fs()
+    for key in ("d/ab", "d/ac/x", "d/b", "ab"):
+        fs.pipe_file(f"{disk.bucket}/{key}", b"1")
+    assert fs.find(f"{disk.bucket}/d", prefix="a") == [
+        f"{disk.bucket}/d/ab", f"{disk.bucket}/d/ac/x",
+    ]  # fmt: skip
+    assert fs.find(disk.bucket, prefix="a") == [f"{disk.bucket}/ab"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svstorage.cli.deleting import Deleter
@@ -14,7 +15,7 @@ from svstorage.errors import ObjectNotFound
 
 if TYPE_CHECKING:
     from svstorage.model import Entry
-    from svstorage.transfer.report import Result
+    from svstorage.transfer.report import Report, Result
 
 _BATCH = 500
 
@@ -66,6 +67,15 @@ class Mover:
         waiting, self._waiting, self._count = self._waiting, {}, 0
         for place, keys in waiting.items():
             self.deleter.delete(self._targets[place], keys)
+
+    def joined(self, report: Report) -> Report:
+        """The report of the copies as that of the move: what was deleted is of the source."""
+        counters = replace(
+            report.counters,
+            deleted=self.deleter.deleted,
+            delete_failed=self.deleter.failures,
+        )
+        return replace(report, operation="move", counters=counters)
 
     def _changed_since(self, entry: Entry, destination: Target) -> bool:
         """Whether a source of an earlier move may have changed since this one listed it."""

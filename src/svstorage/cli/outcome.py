@@ -143,7 +143,8 @@ def summary(report: Report) -> str:
     if counters.deleted or counters.delete_failed:
         failed = f" ({counters.delete_failed} failed)" if counters.delete_failed else ""
         word = "to delete" if report.dry_run else "deleted"
-        words.append(f"+ {counters.deleted} {word} at the destination{failed}")
+        side = "source" if report.operation == "move" else "destination"
+        words.append(f"+ {counters.deleted} {word} at the {side}{failed}")
     end = f"in {human_time(report.seconds)}"
     # A rate over a moment says nothing of the next terabyte.
     if report.seconds >= 1 and counters.bytes_copied and not report.dry_run:

@@ -108,14 +108,20 @@ class Looking(AbstractFileSystem):  # type: ignore[misc]
         maxdepth: int | None = None,
         withdirs: bool = False,
         detail: bool = False,
+        prefix: str = "",
         **kwargs: Any,
     ) -> Any:
         """All objects below a path; the path itself where it is an object and no folder.
 
-        Where an object and a folder have one name, the object is what is told.
+        Where an object and a folder have one name, the object is what is told. ``prefix`` is
+        what the names below the path begin with, as s3fs, adlfs and gcsfs have it.
         """
         check_depth(maxdepth)
         found = self._found(path, maxdepth, withdirs, listing.note_problem)
+        if prefix:
+            folder = self._places.find(path).at.folder_path
+            beginning = f"{folder}/{prefix}" if folder else prefix
+            found = {name: info for name, info in found.items() if name.startswith(beginning)}
         names = sorted(found)
         return {name: found[name] for name in names} if detail else names
 

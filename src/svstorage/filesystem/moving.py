@@ -111,9 +111,16 @@ class Moving(Deleting):
         maxdepth: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Copy, and delete just what was copied well."""
+        """Copy, and delete just what was copied well.
+
+        A folder without ``recursive`` is an error: fsspec's rule that a copy passes it over
+        would leave a move that did nothing and said so to nobody.
+        """
         failures: list[tuple[str, Exception]] = []
         pairs = self._copy_pairs(path1, path2, recursive, maxdepth, failures)
+        if not pairs and not failures and isinstance(path1, (str, os.PathLike)):
+            name = paths.text_of(path1)
+            raise IsADirectoryError(errno.EISDIR, "A folder moves with recursive=True", name)
         places = [(pair, self._places.find(pair[0]), self._places.find(pair[1])) for pair in pairs]
         moves = [pair for pair, source, target in places if not source.same_object(target)]
         # What another move writes must not be deleted as this one's source.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from typing import Any
 
 from svstorage.errors import ObjectExists, ObjectNotFound
@@ -37,7 +38,10 @@ class Opening(Reading):
             cache_type = kwargs.pop("cache_type", "readahead")
             size = kwargs.pop("size", None)
             refuse(kwargs, "open")
-            return ObjectFile(self, place.at.path, block_size, cache_type, cache_options, size)
+            file = ObjectFile(self, place.at.path, block_size, cache_type, cache_options, size)
+            if size is None and file.details["type"] == "directory":
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place.at.path)
+            return file
         if mode not in ("wb", "xb", "ab"):
             raise ValueError(f"mode {mode!r}: an object is read, or written anew, not both")
         attributes = kwargs.pop("attributes", None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from svstorage.cli import transfer_options, transferring
+from svstorage.cli import outcome, transfer_options, transferring
 from svstorage.cli.moving import Mover
 from svstorage.cli.options import subcommand
 from svstorage.cli.state import State, pass_state
@@ -54,7 +54,10 @@ def command(
     )
     mover = Mover(state)
     try:
-        report = transferring.run(state, values, copy, also=mover)
+        report = transferring.run(state, values, copy, tell_end=False, also=mover)
     finally:
         mover.finish()
-    return report.exit_code or mover.exit_code
+    # Told only now: a source that could not be deleted is a part of how the move ended.
+    report = mover.joined(report)
+    outcome.tell_end(state.out, report, stats=bool(values.get("stats")))
+    return report.exit_code
