@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Generic, Protocol, TypeVar
 
+from svstorage import forks
 from svstorage.errors import CredentialsError
 from svstorage.settings import Secret, Settings
 
@@ -144,10 +145,14 @@ class RefreshingCredentials(Generic[T]):
         self._fetch = fetch
         self._refresh_before = refresh_before
         self._clock = clock
-        self._lock = threading.Lock()
+        self.after_fork()
+        forks.renew_in_child(self)
         self._current: _Current[T] | None = None
         self._failures = 0
         self._failure = ""
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def get(self) -> T:
         current = self._current

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from svstorage import addresses
+from svstorage import addresses, forks
 from svstorage.errors import UsageError
 from svstorage.filesystem.connection import Connection
 from svstorage.filesystem.paths import Location, folder_path, locate
@@ -43,6 +43,10 @@ class Places:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._linked: dict[str, Connection] = {}
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
 
     def find(self, path: object) -> Place:

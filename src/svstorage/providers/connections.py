@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import threading
@@ -22,6 +21,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
+from svstorage import forks
 from svstorage.addresses import display
 from svstorage.errors import ConnectionFailed, ServiceError, SettingsError, StorageError
 from svstorage.providers.endpoint import CA_BUNDLE, Endpoint
@@ -79,15 +79,15 @@ class Connections:
         """``proxy`` is the URL of an HTTP proxy for TLS connections."""
         self._ca_bundle = ca_bundle
         self._proxy = proxy
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._pid = -1
         self._manager: urllib3.PoolManager | None = None
         self._pools: dict[str, HTTPConnectionPool] = {}
 
     def pool(self, end: Endpoint) -> HTTPConnectionPool:
-        if self._pid != os.getpid():  # sockets must not be shared with the parent
-            with self._lock:
-                self._manager, self._pools, self._pid = None, {}, os.getpid()
         pool = self._pools.get(end.host)
         if pool is None:
             with self._lock:
@@ -120,7 +120,7 @@ class Connections:
 
     def close(self) -> None:
         with self._lock:
-            if self._manager is not None and self._pid == os.getpid():
+            if self._manager is not None:
                 self._manager.clear()
             self._manager = None
             self._pools = {}

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from svstorage import forks
 from svstorage.addresses import display
 from svstorage.errors import ChecksumMismatch, ObjectChanged
 from svstorage.model import Attributes, Checksum, Entry, ObjectInfo, Stored
@@ -94,6 +95,11 @@ class NativeStrategy:
     summary = "in memory, over our own lean HTTP client or obstore, for objects up to 8 MiB"
 
     def __init__(self) -> None:
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
+        # Other threads of the parent may hold bytes of it, and obstore is lost to the child.
         self._budget = MemoryBudget(BUDGET)
         self._ways = PairMemo(_Ways.of)
 

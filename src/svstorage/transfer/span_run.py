@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from svstorage import forks
 from svstorage.errors import StorageError
 from svstorage.plugins import plugins
 from svstorage.strategies.base import Pair
@@ -26,8 +27,21 @@ from svstorage.transfer.stop import StopToken
 from svstorage.transfer.tree_task import SpanReport, TreeTask
 
 _OPEN_AT_MOST = 8
-_open: OrderedDict[object, Pair] = OrderedDict()
-_lock = threading.Lock()
+
+
+class _Opened:
+    """The ends of the last runs in this process."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
+        self.lock = threading.Lock()
+        self.pairs: OrderedDict[object, Pair] = OrderedDict()
+
+
+_opened = _Opened()
 
 
 def run_span(task: TreeTask, span: Span, *, stop: StopToken) -> SpanReport:
@@ -139,13 +153,13 @@ def _copied_before(results: list[Result]) -> tuple[list[Result], list[Result]]:
 def _pair(task: TreeTask) -> Pair:
     """Both ends, opened once in a process: connections are kept over the ranges of a run."""
     key = (task.run, task.source, task.destination)
-    with _lock:
-        pair = _open.get(key)
+    with _opened.lock:
+        pair = _opened.pairs.get(key)
         if pair is None:
             pair = Pair(task.source.open(), task.destination.open())
-            _open[key] = pair
-            while len(_open) > _OPEN_AT_MOST:
-                _open.popitem(last=False)  # not closed: a range may use it still
+            _opened.pairs[key] = pair
+            while len(_opened.pairs) > _OPEN_AT_MOST:
+                _opened.pairs.popitem(last=False)  # not closed: a range may use it still
         return pair
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
+from svstorage import forks
 from svstorage.errors import (
     BucketNotFound,
     KeyNotSupported,
@@ -40,7 +41,6 @@ _DELETING_THREADS = 8
 class AzureStore(Copying):
     """One storage account. The first request is made by the first method called."""
 
-    native_reads = True
     # object_store sends no Content-MD5 and tells only an ETag, which says nothing of the bytes.
     native_writes = False
     page_size = 5000
@@ -50,8 +50,16 @@ class AzureStore(Copying):
         self, config: AzureConfig, credentials: CredentialSource[AzureCredentials] | None
     ) -> None:
         super().__init__(config, credentials)
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
         self._native: dict[str, Any] = {}
         self._lock = threading.Lock()
+
+    @property
+    def native_reads(self) -> bool:
+        return forks.obstore_works()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -216,6 +224,7 @@ class AzureStore(Copying):
         from svstorage.providers.azure.native import make
 
         self._check_bucket(bucket)
+        forks.use_obstore()
         with self._lock:
             store = self._native.get(bucket)
             if store is None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from fsspec import AbstractFileSystem
-from fsspec.dircache import DirCache
 
 from svstorage.errors import (
     BucketNotFound,
@@ -32,14 +29,14 @@ from svstorage.model import (
     Stored,
 )
 from svstorage.providers.fsspec_store import traits, writing
+from svstorage.providers.fsspec_store.attached import Attached
 from svstorage.providers.fsspec_store.failures import BodyFailed, translated
 from svstorage.providers.fsspec_store.info import entry_of
 from svstorage.providers.fsspec_store.listing import Lister
-from svstorage.providers.fsspec_store.names import Names
 from svstorage.providers.fsspec_store.reading import FsspecReader
 
 
-class FsspecStore:
+class FsspecStore(Attached):
     """Buckets are the top folders of ``fs``.
 
     Args:
@@ -64,18 +61,9 @@ class FsspecStore:
         single_folder: bool = False,
         thread_safe: bool | None = None,
     ) -> None:
-        self._fs = fs
-        self._inner = traits.innermost(fs)
-        self._names = Names(fs)
-        for one in (fs, self._inner):
-            cache = getattr(one, "dircache", None)
-            if isinstance(cache, DirCache):
-                cache.use_listings_cache = False
-                cache.clear()
         self._identity = identity or traits.identity(fs)
         self._single_folder = single_folder
-        safe = self._inner.async_impl if thread_safe is None else thread_safe
-        self._one_at_a_time = None if safe else threading.RLock()
+        super().__init__(fs, thread_safe)
         self._known_buckets: set[str] = set()
         self._capabilities = Capabilities(
             listing_order="unordered",
@@ -379,11 +367,3 @@ class FsspecStore:
         except (ObjectNotFound, KeyNotSupported):
             return False
         return True
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        if self._one_at_a_time is None:
-            yield
-            return
-        with self._one_at_a_time:
-            yield

@@ -7,6 +7,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 AZURE = frozenset({"abfs", "abfss", "az", "adl"})
@@ -18,6 +19,15 @@ def innermost(fs: AbstractFileSystem) -> AbstractFileSystem:
     while isinstance(fs, DirFileSystem):
         fs = fs.fs
     return fs
+
+
+def made_again(fs: AbstractFileSystem) -> AbstractFileSystem:
+    """An equal filesystem with connections of its own, after a fork."""
+    if isinstance(fs, DirFileSystem):
+        return DirFileSystem(path=fs.path, fs=made_again(fs.fs), skip_instance_cache=True)
+    if isinstance(fs, MemoryFileSystem):
+        return fs  # it has none, and another one would be empty
+    return type(fs)(*fs.storage_args, **fs.storage_options, skip_instance_cache=True)
 
 
 def inner_path(fs: AbstractFileSystem, path: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from svstorage import forks
 from svstorage.providers.http1.connection import Connection, Stale
 
 if TYPE_CHECKING:
@@ -38,8 +38,12 @@ class Pool:
         self._tls = tls
         self._connect_timeout = connect_timeout
         self._timeout = timeout
-        self._idle: deque[Connection] = deque(maxlen=keep)
-        self._pid = os.getpid()
+        self._keep = keep
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
+        self._idle: deque[Connection] = deque(maxlen=self._keep)
 
     def exchange(
         self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool = False
@@ -81,9 +85,6 @@ class Pool:
         return answer
 
     def _rested(self) -> Connection | None:
-        if self._pid != os.getpid():  # the sockets are the parent's
-            self._idle = deque(maxlen=self._idle.maxlen)
-            self._pid = os.getpid()
         while True:
             try:
                 connection = self._idle.pop()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from svstorage import forks
 from svstorage.errors import BucketNotFound
 from svstorage.model import Attributes
 
@@ -58,8 +59,12 @@ class Root:
         self._durability: Durability = durability
         self._single = single_folder
         self._unsynced: set[bytes] = set()
-        self._lock = threading.Lock()
         self._last_read, self._last_written = LastFolder(), LastFolder()
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     @contextmanager
     def in_sequence(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ import secrets
 import threading
 from dataclasses import replace
 
+from svstorage import forks
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import (
     KeyNotSupported,
@@ -60,6 +61,10 @@ class ExactKeys(Service):
         super().__init__(config, credentials, wire=wire)
         self._kept: dict[tuple[str, str], bool] = {}
         self._shown: set[tuple[str, str]] = set()
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
         self._probing = threading.Lock()
 
     def check_writable(self, target: Target, size: int | None) -> None:

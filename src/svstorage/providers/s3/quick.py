@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from svstorage import forks
 from svstorage.errors import ConnectionFailed, ServiceError, StorageError
 from svstorage.providers.connections import CONNECT_TIMEOUT, reason_of, trust
 from svstorage.providers.endpoint import Endpoint
@@ -35,9 +36,13 @@ class QuickCalls:
         self.usable = config.proxy is None
         self._config = config
         self._timeout = read_timeout
+        self._tls: ssl.SSLContext | None = None
+        self.after_fork()
+        forks.renew_in_child(self)
+
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
-        self._tls: ssl.SSLContext | None = None
 
     def exchange(
         self,

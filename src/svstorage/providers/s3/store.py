@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
+from svstorage import forks
 from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import AccessRefused, ObjectExists, ObjectNotFound, StorageError, UsageError
@@ -67,12 +68,15 @@ class S3Store(Copying, Pipelined):
             config, credentials, wire=wire, single_copy=single_copy, copy_part=copy_part
         )
         self._decoder = listing.Decoder(True if config.aws else None)
-        self._natives: dict[str, Any] = {}
         # The ETag of a PUT is its MD5 (but in encrypted buckets), so that writes are confirmed.
         self._native_usable = native.environment_is_quiet() and native.keeps_secrets(
             config, credentials
         )
+
+    def after_fork(self) -> None:
+        super().after_fork()
         self._lock = threading.Lock()
+        self._natives: dict[str, Any] = {}
 
     @property
     def carries_whole(self) -> bool:
@@ -82,7 +86,7 @@ class S3Store(Copying, Pipelined):
     @property
     def native_reads(self) -> bool:
         """obstore signs with this machine's clock, so it is out where that was found wrong."""
-        return self._native_usable and not self.wire.clock_corrected
+        return self._native_usable and not self.wire.clock_corrected and forks.obstore_works()
 
     native_writes = native_reads
 
@@ -214,6 +218,7 @@ class S3Store(Copying, Pipelined):
     def native(self, bucket: str) -> Any:
         found = self._natives.get(bucket)
         if found is None:
+            forks.use_obstore()
             target = self.target("HeadBucket", bucket)
             if self.config.aws is not None:
                 # Tells the bucket's region: obstore would stumble over another one.
