@@ -7,6 +7,7 @@ does: for that there is `Kms`, a scripted service.
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -90,8 +91,6 @@ def test_a_big_download_is_compared_by_its_crc(
     told: Side, side: Callable[[str], Side], small_parts: None
 ) -> None:
     """And no MD5 is computed on the way, which would take ten times as long."""
-    import hashlib
-
     data = os.urandom(12 * MIB)
     in_parts(told, "big", data)
     info = told.storage.store.head(told.bucket, "big")
@@ -308,3 +307,38 @@ def test_without_awscrt_it_is_md5_that_is_compared(
     assert report.ok, report.failures
     assert heard[-1].checksum.algorithm == "md5"
     assert there.content() == {"f": data}
+
+
+@pytest.mark.parametrize("by", ["crc", "md5"])
+def test_a_blob_made_of_blocks_gets_the_md5_that_its_bytes_were_compared_with(
+    told: Side, side: Callable[[str], Side], small_parts: None, by: str
+) -> None:
+    """Azure computes none itself. With one, later checks read nothing."""
+    data = os.urandom(12 * MIB)
+    there = side("azure")
+    md5 = hashlib.md5(data).digest()
+    wanted = {"ChecksumAlgorithm": "CRC64NVME"} if by == "crc" else {}
+    told.client.put_object(Bucket=told.bucket, Key="f", Body=data, **wanted)
+    assert (told.storage.store.head(told.bucket, "f").crc is not None) == (by == "crc")
+    report = svstorage.copy(
+        told.address, there.address, source=told.storage, destination=there.storage,
+        recursive=True,
+    )  # fmt: skip
+    assert report.ok, report.failures
+    assert report.strategies == {"parts": 1}
+    blob = there.client.get_blob_client(there.bucket, "f").get_blob_properties()
+    assert bytes(blob.content_settings.content_md5) == md5
+
+
+def test_a_blob_whose_bytes_were_compared_with_nothing_whole_gets_no_md5(
+    told: Side, side: Callable[[str], Side], small_parts: None
+) -> None:
+    there = side("azure")
+    told.client.put_object(Bucket=told.bucket, Key="f", Body=os.urandom(12 * MIB))
+    report = svstorage.copy(
+        told.address, there.address, source=told.storage, destination=there.storage,
+        recursive=True, options=TransferOptions(verify="size"),
+    )  # fmt: skip
+    assert report.ok, report.failures
+    blob = there.client.get_blob_client(there.bucket, "f").get_blob_properties()
+    assert blob.content_settings.content_md5 is None

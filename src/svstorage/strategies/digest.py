@@ -8,9 +8,10 @@ last of one size.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from svstorage.model import Checksum, Entry
+from svstorage.model import Checksum, Entry, Part, Stored
 from svstorage.strategies.base import End
 from svstorage.strategies.part_plan import MIB, PREFERRED_PART
 
@@ -24,6 +25,27 @@ class TellsParts(Protocol):
 
     def first_part(self, bucket: str, entry: Entry) -> int | None:
         """The size of the first part in bytes, by one request; None where it is not told."""
+        ...
+
+
+@runtime_checkable
+class KeepsMd5(Protocol):
+    """A multipart store that keeps the MD5 of a whole object where it is told one (Azure), and
+    tells it from then on."""
+
+    keeps_md5: bool
+
+    def complete_upload(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        md5: bytes | None = None,
+    ) -> Stored:
+        """As `MultipartStore.complete_upload`. The service does not look whether ``md5`` is right:
+        give one only of bytes that were all compared with it."""
         ...
 
 

@@ -24,6 +24,8 @@ class PartCrcs:
         self._parts: dict[int, Crc] = {}
         self.told: Checksum | None = None
         """What the source tells of the whole, if it can be computed."""
+        self.proven = False
+        """Set once the bytes of all parts were found to have it."""
         self._algorithm: ChecksumAlgorithm | None = None
         if context.verify != "checksum":
             return

@@ -25,7 +25,7 @@ from svstorage.model import Checksum, Entry, ObjectInfo, Part, PartLimits, Store
 from svstorage.providers.base import MultipartStore, ShowsUploads
 from svstorage.strategies.attributes import carried, tagged
 from svstorage.strategies.base import Confirmed, Context, Job
-from svstorage.strategies.digest import joined, told_part
+from svstorage.strategies.digest import KeepsMd5, joined, told_part
 from svstorage.strategies.following import Follower
 from svstorage.strategies.hashing import Digest, HashingBody
 from svstorage.strategies.part_crcs import PartCrcs
@@ -103,8 +103,10 @@ class _PartsCopy:
             # The parts are cut as the source's own were, so that their ETags must be equal.
             self._refuse(upload_id, "ETag")
         crc = self.crcs.whole(upload_id, ranges)
-        if crc is not None and self.crcs.told is not None and crc != self.crcs.told:
-            self._refuse(upload_id, "CRC")
+        if crc is not None and self.crcs.told is not None:
+            if crc != self.crcs.told:
+                self._refuse(upload_id, "CRC")
+            self.crcs.proven = True
         stored = self._complete(upload_id, [done[number] for number in sorted(done)], sent)
         self.context.parts.forget()
         return Confirmed(stored, sent=sent, source=entry, crc=crc, bytes_sent=self.moved)
@@ -169,7 +171,10 @@ class _PartsCopy:
 
     def _complete(self, upload_id: str, parts: list[Part], sent: Checksum | None) -> Stored:
         bucket, key = self.destination.bucket, self.job.destination_key
+        md5 = self._proven_md5()
         try:
+            if md5 is not None and isinstance(self.multipart, KeepsMd5):
+                return self.multipart.complete_upload(bucket, key, upload_id, parts, md5=md5)
             return self.multipart.complete_upload(bucket, key, upload_id, parts)
         except (ServiceError, ConnectionFailed, ObjectNotFound) as error:
             # The answer was lost: perhaps the object is there. Only its ETag could prove it.
@@ -179,6 +184,14 @@ class _PartsCopy:
                     raise self._begun_anew(upload_id, error) from None
                 raise
             return Stored(there.size, there.etag, there.checksum, there.modified_ns)
+
+    def _proven_md5(self) -> bytes | None:
+        """The MD5 of the whole, where every byte was compared with what the source announces:
+        with the MD5 itself, or with the CRC that the service tells of the same version."""
+        if self.whole is not None:
+            return bytes.fromhex(self.whole.hexdigest())
+        told = self._look().entry.checksum if self.crcs.proven else None
+        return bytes.fromhex(told.value) if told is not None and told.algorithm == "md5" else None
 
     def _there(self) -> Entry | None:
         try:

@@ -126,10 +126,21 @@ class BlockUploads(Account):
         blocks = self._uncommitted(bucket, key)
         return sorted((part for owner, part in blocks if owner == token), key=lambda p: p.number)
 
+    keeps_md5 = True
+
     def complete_upload(
-        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        md5: bytes | None = None,
     ) -> Stored:
-        """Publish. Raises `ObjectNotFound` where the service no longer has all the parts."""
+        """Publish. Raises `ObjectNotFound` where the service no longer has all the parts.
+
+        ``md5`` becomes the Content-MD5 that the service tells of the blob. It does not check it.
+        """
         self._check(bucket, key)
         _, attributes = _upload(upload_id)
         target = Target("complete", bucket, key)
@@ -141,6 +152,8 @@ class BlockUploads(Account):
             size += part.size
             ET.SubElement(root, "Uncommitted").text = part.etag
         headers = self._headers(target, attributes)
+        if md5 is not None:
+            headers["x-ms-blob-content-md5"] = base64.b64encode(md5).decode("ascii")
         stored = self._commit(target, root, headers, size)
         return replace(stored, checksum=_digest_of_parts(parts))
 
