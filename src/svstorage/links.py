@@ -9,6 +9,7 @@ are written: a key of digits or the region ``no`` is text, whatever YAML makes o
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from svstorage.settings.source import shown_path
 if TYPE_CHECKING:
     import yaml
 
+log = logging.getLogger(__name__)
+
+_warned: set[str] = set()
 _NOT_IN_NAMES = frozenset(":/@?#")
 
 
@@ -67,9 +71,19 @@ class Links:
     def from_settings(
         cls, settings: Settings, schemes: Mapping[str, tuple[str, ...]] | None = None
     ) -> Links:
-        """The links file that ``STORAGE_LINKS_FILE`` names, or no links where it is not set."""
+        """The links file that ``STORAGE_LINKS_FILE`` names, or no links where it is not set.
+
+        What is doubtful in it is logged, once for each process.
+        """
         path = settings.path("STORAGE_LINKS_FILE")
-        return cls() if path is None else cls.load(path, schemes)
+        if path is None:
+            return cls()
+        links = cls.load(path, schemes)
+        for warning in links.warnings:
+            if warning not in _warned:  # both sides of a copy read it
+                _warned.add(warning)
+                log.warning("%s", warning)
+        return links
 
     @classmethod
     def load(

@@ -106,15 +106,18 @@ class Registry:
     def add_observer(self, observer: Any) -> None:
         self._add("observer", self.observers, observer)
 
-    def provider(self, name: str) -> Any:
-        """The provider of that name. Raises `PluginError` naming those that there are."""
+    def provider(self, name: str, source: object = None) -> Any:
+        """The provider of that name. Raises `PluginError` naming those that there are, and
+        ``source``, where the name was set."""
         try:
             return self.providers[name.lower()]
         except KeyError:
             known = ", ".join(sorted({p.name for p in self.providers.values()})) or "none"
+            where = f" (from {source})" if source else ""
             raise PluginError(
-                f"STORAGE_PROVIDER: no provider is called {name!r}; installed are: {known}. "
-                "A provider of another name needs its plugin installed (see: svstorage plugins)"
+                f"STORAGE_PROVIDER: no provider is called {name!r}{where}; installed are: "
+                f"{known}. A provider of another name needs its plugin installed "
+                "(see: svstorage plugins)"
             ) from None
 
     def resolvers_for(self, provider: str) -> list[Any]:

@@ -150,7 +150,7 @@ def connect(
     if settings is None:
         overrides = variables.from_keywords(**keywords)
         settings = Settings.load(env_file=env_file, overrides=overrides)
-    provider = registry.provider(settings.provider_name)
+    provider = registry.provider(settings.provider_name, settings.source("STORAGE_PROVIDER"))
     config = provider.parse_config(settings)
     credentials, resolver = (
         find_credentials(provider.name, config, settings, registry)

@@ -170,3 +170,23 @@ def test_init_writes_what_show_reads(tmp_path: Path, provider: str) -> None:
     assert again.code == 2
     assert "there already" in again.err
     assert run("config", "init", "no-such").code == 2
+
+
+def test_check_reads_the_links_file(disk: Store, tmp_path: Path) -> None:
+    links = tmp_path / "links.yml"
+    links.write_text("cars: {provider: nosuch, acess_key: x, secret_key: y}\n")
+    links.chmod(0o644)
+    env_file = _broken(disk, "STORAGE_LINKS_FILE", str(links))
+    done = run("--env-file", env_file, "config", "check").ok()
+    assert "1 storage: cars" in done.out
+    assert "cars.acess_key" in done.err
+    assert "Did you mean access_key?" in done.err
+    assert "chmod 600" in done.err
+    named = run("--env-file", env_file, "ls", "sv://cars@b")
+    assert named.code == 2
+    assert f"is called 'nosuch' (from links file {shown(links)} line 1)" in named.err
+    links.unlink()
+    gone = run("--env-file", env_file, "config", "check")
+    assert gone.code == 2
+    assert "STORAGE_LINKS_FILE: there is no such file" in gone.err
+    assert "ok      delete" in gone.out, "the storage itself is tried all the same"

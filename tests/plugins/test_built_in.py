@@ -62,7 +62,8 @@ def test_azure_deleted(
     round_trip(copy, tree, tmp_path / "two", **rclone_s3.env())
     gone = copy.svstorage("ls", "sv://", STORAGE_PROVIDER="azure")
     assert gone.returncode == 2
-    assert "no provider is called 'azure'; installed are: http, minio" in gone.stderr
+    assert "no provider is called 'azure' (from environment)" in gone.stderr
+    assert "installed are: http, minio" in gone.stderr
     assert warned(gone) == []
 
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from svstorage.cli.advice import advice, blames_credentials
@@ -86,6 +87,17 @@ class Checkup:
             return f"from {file}" if file else "no .env file found; environment and defaults"
 
         self._try("settings", work)
+        settings = self._settings_found
+        if settings is not None and settings.text("STORAGE_LINKS_FILE"):
+            with suppress(Failed):  # the storage itself can be tried all the same
+                self._try("links file", partial(self._links, settings))
+
+    @staticmethod
+    def _links(settings: Settings) -> str:
+        from svstorage.links import Links
+
+        names = list(Links.from_settings(settings).entries)
+        return f"{len(names)} storage{'' if len(names) == 1 else 's'}: {', '.join(names)}"
 
     def _storage(self) -> Storage:
         from svstorage.credentials.resolve import find_credentials
@@ -95,7 +107,9 @@ class Checkup:
 
         def resolve() -> str:
             settings = self.state.settings(self.state.env_file)
-            provider = registry.provider(settings.provider_name)
+            provider = registry.provider(
+                settings.provider_name, settings.source("STORAGE_PROVIDER")
+            )
             config = provider.parse_config(settings)
             if provider.needs_credentials(config):
                 find_credentials(provider.name, config, settings, registry, self._attempts)
