@@ -20,6 +20,7 @@ from svstorage.jupyter.versions import (
     stored_version,
 )
 from svstorage.model import Entry, ObjectInfo
+from svstorage.providers.deleting import delete_version
 from svstorage.strategies.base import Job, Pair
 from svstorage.transfer.retry import retrying
 from svstorage.transfer.work import Outcome
@@ -99,10 +100,13 @@ def delete(bench: Bench, items: list[Seen]) -> None:
     store, bucket = bench.target.storage.store, bench.target.bucket
 
     def remove(key: str) -> None:
-        # Looked at in the last moment: no storage that we know deletes only a given version.
-        if not _is_as_seen(doomed[key], bench.heads([key])):
+        # Looked at in the last moment, since not every service deletes only a given version.
+        there = bench.heads([key])
+        if not _is_as_seen(doomed[key], there):
             raise ObjectChanged(f"{key}: it was changed meanwhile")
-        retrying(lambda: store.delete(bucket, bench.full(key)), bench.stop)
+        info = there[key]
+        etag = info.entry.etag if info is not None else None
+        retrying(lambda: delete_version(store, bucket, bench.full(key), etag), bench.stop)
 
     gone = []
     for key, error in in_threads(outcome_or_error(remove), doomed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from svstorage.errors import (
     BucketNotFound,
     KeyNotSupported,
     ListingError,
+    ObjectChanged,
     ObjectError,
+    ObjectNotFound,
     StorageError,
     UsageError,
 )
@@ -179,6 +182,21 @@ class AzureStore(Copying):
             if page.next_marker == query.get("marker"):
                 raise ListingError(f"{target}: the listing goes in circles")
             query["marker"] = page.next_marker
+
+    def delete_version(self, bucket: str, key: str, etag: str) -> None:
+        """See `DeletesVersions`."""
+        self._check(bucket, key)
+        try:
+            headers = {"if-match": f'"{etag}"'}
+            self.client.call(Target("delete", bucket, key), "DELETE", headers=headers)
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            return
+        except ObjectChanged:  # also the answer where nothing is there
+            with contextlib.suppress(ObjectNotFound):
+                self.head(bucket, key)
+                raise
 
     def delete_many(
         self, bucket: str, keys: Sequence[str]

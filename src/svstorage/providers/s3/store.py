@@ -18,7 +18,15 @@ from typing import Any, Literal
 from svstorage import forks
 from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
-from svstorage.errors import AccessRefused, ObjectExists, ObjectNotFound, StorageError, UsageError
+from svstorage.errors import (
+    AccessRefused,
+    BucketNotFound,
+    NotSupported,
+    ObjectExists,
+    ObjectNotFound,
+    StorageError,
+    UsageError,
+)
 from svstorage.model import (
     BucketInfo,
     Capabilities,
@@ -196,6 +204,19 @@ class S3Store(Copying, Pipelined):
 
         for page in listing.pages(target, fetch):
             yield from page.rows
+
+    def delete_version(self, bucket: str, key: str, etag: str) -> None:
+        """See `DeletesVersions`. AWS compares; some other services pay no heed."""
+        target = self.target("DeleteObject", bucket, key)
+        try:
+            self.check_readable(target)
+            self.wire.call(target, "DELETE", headers={"if-match": f'"{etag}"'})
+        except NotSupported:
+            self.delete(bucket, key)
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            return
 
     # URLs and the fast lane
 
