@@ -68,7 +68,7 @@ def about_objects(copy: Journey) -> int:
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_a_child_is_killed(way: str, journey: MakeJourney) -> None:
-    copy = journey(way, small())
+    copy = journey(way, small(400))
     slowly(copy)
     running = copy.start()
     until(lambda: about_objects(copy) > 30)

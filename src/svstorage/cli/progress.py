@@ -85,7 +85,9 @@ class _Bar:
             TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True)),
             console=self.console,
             transient=True,
-            refresh_per_second=4,
+            # Drawn with each update, four times a second: a thread of rich's own would keep the
+            # engine from forking (`svstorage.transfer.lane_process`).
+            auto_refresh=False,
         )
         self.task = self.bar.add_task("listing", total=None, text="")
         self.stack = contextlib.ExitStack()
@@ -127,4 +129,5 @@ class _Bar:
             completed=handled if sized else done,
             total=total if progress.listing_done else None,
             text="  ".join(words),
+            refresh=True,
         )

@@ -30,7 +30,7 @@ LARGEST = 128 * 1024
 """Bytes of an object that the lane takes: a bigger one is no longer a matter of its request."""
 BATCH_OBJECTS = 64
 BATCH_BYTES = 2 << 20
-_BATCH_KEYS = 32 * 1024
+_BATCH_KEYS = 16 * 1024
 """Characters of the keys in a batch: it has to fit into the buffer of a socket."""
 _FIRST_BATCH = 8
 _SOON = 0.05

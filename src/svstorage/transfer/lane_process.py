@@ -111,7 +111,8 @@ class _Remote:
         self._member = member
         self._stop = stop
         self._flag = flag
-        member.sock.settimeout(_TICK_SECONDS)
+        self._poll = select.poll()
+        self._poll.register(member.sock, select.POLLIN)
 
     def run(self, source: Source) -> None:
         sent: deque[Batch] = deque()
@@ -153,11 +154,10 @@ class _Remote:
         _send(self._member.sock, message)
 
     def _receive(self) -> Any:
-        return _receive(self._member.sock, self._look_up)
-
-    def _look_up(self) -> None:
-        if self._stop.stopped:
-            self._flag[0] = 1
+        while not self._poll.poll(_TICK_SECONDS * 1000):
+            if self._stop.stopped:
+                self._flag[0] = 1
+        return _receive(self._member.sock)
 
 
 # What goes over the socket: plain tuples, since pickling our classes takes five times as long.
@@ -218,20 +218,16 @@ def _send(sock: socket.socket, message: Any) -> None:
     sock.sendall(_LENGTH.pack(len(data)) + data)
 
 
-def _receive(sock: socket.socket, look_up: Callable[[], None] = lambda: None) -> Any:
+def _receive(sock: socket.socket) -> Any:
     """The next message. Raises `EOFError` where the other side has gone."""
-    (length,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size, look_up))
-    return pickle.loads(_exactly(sock, length, look_up))  # noqa: S301 - a process of our own
+    (length,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size))
+    return pickle.loads(_exactly(sock, length))  # noqa: S301 - a process of our own
 
 
-def _exactly(sock: socket.socket, count: int, look_up: Callable[[], None]) -> bytearray:
+def _exactly(sock: socket.socket, count: int) -> bytearray:
     data = bytearray()
     while len(data) < count:
-        try:
-            piece = sock.recv(count - len(data))
-        except TimeoutError:
-            look_up()
-            continue
+        piece = sock.recv(count - len(data))
         if not piece:
             raise EOFError
         data += piece
