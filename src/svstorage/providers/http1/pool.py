@@ -46,14 +46,22 @@ class Pool:
         self._idle: deque[Connection] = deque(maxlen=self._keep)
 
     def exchange(
-        self, head: bytes, body: Buffer = b"", *, limit: int, no_body: bool = False
+        self,
+        head: bytes,
+        body: Buffer = b"",
+        *,
+        limit: int,
+        no_body: bool = False,
+        once: bool = False,
     ) -> Answer:
-        """Send a request that may be repeated, and read the whole answer.
+        """Send a request and read the whole answer.
 
         A request that meets a connection which the service had closed meanwhile is sent again
-        on a new one. ``limit`` is the largest body taken, in bytes. Raises `OSError`.
+        on a new one. Nothing tells whether the first had been carried out before: ``once`` is
+        for what must not be (RFC 9110, section 9.2.2), and goes on a new connection to begin
+        with. ``limit`` is the largest body taken, in bytes. Raises `OSError`.
         """
-        while (connection := self._rested()) is not None:
+        while not once and (connection := self._rested()) is not None:
             try:
                 return self._on(connection, head, body, limit, no_body)
             except Stale:

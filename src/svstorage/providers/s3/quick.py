@@ -53,12 +53,21 @@ class QuickCalls:
         headers: Mapping[str, str],
         body: bytes | memoryview,
         limit: int,
+        *,
+        once: bool = False,
     ) -> Answer:
-        """The whole answer, of any status. Raises `ConnectionFailed` or `ServiceError`."""
+        """The whole answer, of any status; ``once``: never sent twice (`Pool.exchange`).
+
+        Raises `ConnectionFailed` or `ServiceError`.
+        """
         failure: StorageError
         try:
             return self._pool(end).exchange(
-                request_head(method, path, headers), body, limit=limit, no_body=method == "HEAD"
+                request_head(method, path, headers),
+                body,
+                limit=limit,
+                no_body=method == "HEAD",
+                once=once,
             )
         except (OSError, ValueError) as error:
             failure = self._failure(target, error)

@@ -208,7 +208,10 @@ class Wire:
             target, method, query, headers, body, size, sign_body, credentials, region
         )
         if whole and not isinstance(body, SizedBody):
-            return self._quick.exchange(target, end, method, path, sent, body, MAX_ANSWER_BODY)
+            once = _only_once(target, method, headers)
+            return self._quick.exchange(
+                target, end, method, path, sent, body, MAX_ANSWER_BODY, once=once
+            )
         failure: StorageError
         try:
             # The path goes out as it is: a target that begins with / is not normalised.
@@ -350,6 +353,16 @@ class Wire:
             response.close()
             return None
         return self._refusal(target, response)
+
+
+def _only_once(target: Target, method: str, headers: Mapping[str, str]) -> bool:
+    """Whether the same request, arriving again, would be answered otherwise than at first:
+    "taken" for what we wrote ourselves, "gone" for the upload that we completed."""
+    if method in ("GET", "HEAD"):
+        return False
+    if target.key is None:
+        return method != "POST"  # a bucket made or removed; DeleteObjects may be repeated
+    return method == "POST" or "if-none-match" in headers or "if-match" in headers
 
 
 def _checked_region(target: Target, region: str) -> str:
