@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from svstorage.model import Checksum
 from svstorage.strategies import crc, parts
 from svstorage.strategies.crc import Crc, crc_of, joined
 from svstorage.transfer.options import TransferOptions
+from tests.servers.faultproxy import FaultProxy, flip
 from tests.servers.scripted import Answer, Asked, ScriptedS3, error
 from tests.transfer.conftest import Side
 
@@ -125,6 +127,37 @@ def test_a_crc_that_differs_is_never_published(
     assert there.keys() == {}
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("megabytes", [9, 12])
+def test_a_byte_altered_on_its_way_down_is_noticed_by_the_crc(
+    told: Side,
+    side: Callable[[str], Side],
+    small_parts: None,
+    tmp_path: Path,
+    fault_proxy: Callable[..., FaultProxy],
+    megabytes: int,
+) -> None:
+    """One object in one piece, one in parts: a real flip, the named object, nothing published."""
+    data = os.urandom(megabytes * MIB)
+    in_parts(told, "big", data)
+    proxy = fault_proxy(told.server.endpoint)
+    when = {"when": lambda r: r.target.split("?")[0].endswith("/big")}
+    proxy.rules.append(flip("response-body", after=70_000, times=1, method="GET", **when))
+    env = told.server.at(proxy.endpoint).write_env(
+        tmp_path / "proxy.env", STORAGE_S3_CHECKSUMS="on"
+    )
+    there = side("local")
+    with svstorage.connect(env_file=env) as storage:
+        through = Side(told.kind, told.address, storage, told.server, told.bucket)
+        report = down(through, there, retries=0)
+        assert [(f.key, f.error_kind) for f in report.failures] == [("big", "ChecksumMismatch")]
+        assert "(CRC)" in str(report.failures[0].error)
+        assert len(proxy.faults()) == 1
+        assert there.keys() == {}
+        assert down(through, there, retries=0).ok
+    assert there.content() == {"big": data}
+
+
 def test_parts_of_an_earlier_run_are_read_again(
     told: Side, side: Callable[[str], Side], small_parts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,11 +167,10 @@ def test_parts_of_an_earlier_run_are_read_again(
     from svstorage.errors import ConnectionFailed
     from svstorage.providers.local.store import LocalStore
 
-    real, count = LocalStore.put_part, []
+    real, turns = LocalStore.put_part, itertools.count()
 
     def failing(self: Any, *args: Any, **options: Any) -> Any:
-        count.append(1)
-        if len(count) > 1:
+        if next(turns):  # one thread gets the 0, however many there are
             raise ConnectionFailed("cut")
         return real(self, *args, **options)
 
