@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from svstorage.errors import (
@@ -102,8 +103,8 @@ class Bench:
         store.notes = notes or {}
         return End(store, "", location=str(self.folder.root), base=f"{self.folder.root}/")
 
-    def stage_end(self) -> End:
-        store = LocalStore.for_folder(self.folder.stage, durability="folder")
+    def stage_end(self, stage: Path) -> End:
+        store = LocalStore.for_folder(stage, durability="folder")
         return End(store, "", location=str(self.folder.root), base=f"{self.folder.root}/")
 
     def full(self, key: str) -> str:

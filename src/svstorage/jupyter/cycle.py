@@ -7,6 +7,7 @@ that the bytes answer: nothing is remembered before both sides hold it.
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +26,16 @@ from svstorage.jupyter.names import conflict_of
 from svstorage.jupyter.place import Options, Target, options_from, settings_file
 from svstorage.jupyter.plan import Plan, Planner
 from svstorage.jupyter.versions import digest_of, local_version, remote_version
+from svstorage.model import Problem
 from svstorage.settings import Settings
 from svstorage.transfer.retry import retrying
 from svstorage.transfer.stop import StopToken
 
 MOST_PASSES = 3
+LOST_MOUNT = (
+    "another disk was mounted here, and is not now: its files are left as they are in the storage. "
+    "Mount it again, or remove the empty folder if it is gone for good"
+)
 _MOST_HEADS = 200
 _WAITS_FOR = {
     Verdict.DELETE_REMOTE: (
@@ -106,6 +112,7 @@ class Cycle:
         try:
             with self.folder.locked(wait) as now, self._manifest() as manifest:
                 bench = self._bench(manifest, now, deletes, stop or StopToken())
+                self._look_at_mounts(bench)
                 pulling.recover(bench)
                 bench.plan = self._look(bench, quick=quick)
                 self._take_down(bench)
@@ -178,6 +185,19 @@ class Cycle:
         manifest.bind(self.target.identity)
         return manifest
 
+    def _look_at_mounts(self, bench: Bench) -> None:
+        before = json.loads(bench.manifest.text("mounts") or "[]")
+        now = self.folder.look_at_mounts(before)
+        if now != before:
+            bench.manifest.set_text("mounts", json.dumps(now))
+
+    def _sides(self, ignore: Ignore) -> Sides:
+        sides = Sides()
+        for point in self.folder.lost_mounts:
+            if not ignore.folder(f"{point}/"):
+                sides.note(Problem(point, LOST_MOUNT), point, "local")
+        return sides
+
     def _ignore(self) -> Ignore:
         file = settings_file(self.target.storage.settings)
         return Ignore.of_folder(self.folder.root, file)
@@ -186,7 +206,8 @@ class Cycle:
         if quick:
             with contextlib.suppress(_Many):
                 return self._look_here(bench)
-        ignore, sides = self._ignore(), Sides()
+        ignore = self._ignore()
+        sides = self._sides(ignore)
         ahead = read_ahead(lambda: remote_files(self.target))
         try:
             seen = joined(
@@ -203,7 +224,8 @@ class Cycle:
 
     def _look_here(self, bench: Bench) -> Plan:
         """Of the storage only those files are asked for that changed here."""
-        ignore, sides = self._ignore(), Sides()
+        ignore = self._ignore()
+        sides = self._sides(ignore)
         changed: list[Seen] = []
         unchanged = 0
         note = self._noting_conflicts(bench)

@@ -3,7 +3,8 @@
 A file that comes from the storage is made in the staging folder first. It takes its name by an
 exchange (renameat2(2), RENAME_EXCHANGE), so that whatever stood under the name at that moment is
 in our hands afterwards and can be looked at: if it is not the version that was to be replaced,
-somebody has just saved, and it is kept as a conflict.
+somebody has just saved, and it is kept as a conflict. Names are exchanged only within one file
+system, so that each one mounted below the folder has a staging folder of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from svstorage.errors import KeyNotSupported, ObjectChanged, ObjectExists, StorageError
+from svstorage.jupyter import mounts
+from svstorage.jupyter.ignore import OWN_FOLDER
 from svstorage.jupyter.names import conflict_name
 from svstorage.jupyter.versions import digest_of, local_version, same_inode
 from svstorage.model import Entry
@@ -40,8 +43,11 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
-        self.own = self.root / ".svstorage"
+        self.own = self.root / OWN_FOLDER
         self.stage = self.own / "stage"
+        self.mounts: list[str] = []
+        self.lost_mounts: list[str] = []
+        """Where something was mounted in an earlier pass, and now is nothing at all."""
 
     def prepare(self) -> None:
         """Make our own folder, unseen by others: what it holds is nobody's business."""
@@ -108,8 +114,40 @@ class Folder:
             return "something that is no plain file has that name"
         return None
 
+    def look_at_mounts(self, before: list[str]) -> list[str]:
+        """Find what is mounted below. ``before`` is what this said last time."""
+        self.mounts = mounts.mounted_below(self.root)
+        gone = set(before).difference(self.mounts)
+        self.lost_mounts = [point for point in gone if mounts.is_emptied(self.root, point)]
+        return sorted({*self.mounts, *self.lost_mounts})
+
+    def is_lost(self, key: str) -> bool:
+        """Whether the key lies where something was mounted."""
+        return mounts.covering(self.lost_mounts, key) is not None
+
+    # The staging folders
+
     def staged_name(self) -> str:
         return secrets.token_hex(8)
+
+    def stage_of(self, key: str) -> Path:
+        """The staging folder on the file system that holds ``key``. Raises `OSError`."""
+        point = mounts.covering(self.mounts, key)
+        if point is None:
+            return self.stage
+        own = self.root / point / OWN_FOLDER
+        own.mkdir(mode=0o700, exist_ok=True)
+        stage = own / "stage"
+        stage.mkdir(exist_ok=True)
+        return stage
+
+    def staged(self, name: str, key: str) -> Path:
+        return self.stage_of(key) / name
+
+    def stages(self) -> Iterator[Path]:
+        """All staging folders that there are."""
+        places = [self.stage, *(self.root / point / OWN_FOLDER / "stage" for point in self.mounts)]
+        yield from filter(Path.is_dir, places)
 
     # Changing
 
@@ -122,7 +160,7 @@ class Folder:
         Raises:
             ObjectChanged: something else is there by now; the staged file is still staged.
         """
-        staged, path = self.stage / name, self.path(key)
+        staged, path = self.staged(name, key), self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         if expected is None:
             try:
@@ -170,7 +208,7 @@ class Folder:
 
         It goes through the staging folder (as ``name``), where it is looked at once more.
         """
-        path, staged = self.path(key), self.stage / name
+        path, staged = self.path(key), self.staged(name, key)
         now = self.entry(key)
         if now is None or local_version(now) != local_version(expected):
             raise ObjectChanged(f"{key}: it was changed meanwhile")
@@ -212,7 +250,7 @@ class Folder:
                     raise
                 import shutil
 
-                copy = self.stage / self.staged_name()
+                copy = self.staged(self.staged_name(), key)
                 shutil.copy2(path, copy, follow_symlinks=False)
                 return self.keep(copy, key)
             return other

@@ -15,8 +15,9 @@ from pathspec import GitIgnoreSpec
 
 from svstorage.errors import UsageError
 
-OWN_FOLDER = ".svstorage/"
-"""Where the manifest and the status of a folder lie; never carried, whatever patterns say."""
+OWN_FOLDER = ".svstorage"
+"""Where the manifest and the status of a folder lie, or what is on its way into it; never carried,
+whatever patterns say."""
 FILE = ".svstorageignore"
 
 BUILT_IN = (
@@ -85,7 +86,7 @@ class Ignore:
         if known is None:
             above = key[:-1].rpartition("/")[0]
             known = (
-                key == OWN_FOLDER
+                f"/{key}".endswith(f"/{OWN_FOLDER}/")
                 or (bool(above) and self.folder(above + "/"))
                 or self._spec.match_file(key)
             )

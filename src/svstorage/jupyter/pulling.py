@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from svstorage.errors import ObjectChanged, StorageError
 from svstorage.jupyter import lineage
 from svstorage.jupyter.bench import Bench
 from svstorage.jupyter.decide import Side, Verdict, decide
+from svstorage.jupyter.folder import Folder
 from svstorage.jupyter.looking import Seen
 from svstorage.jupyter.manifest import Base, Staged
 from svstorage.jupyter.moving import move
@@ -63,7 +65,7 @@ def compare(bench: Bench, items: list[Seen]) -> None:
                 continue
             (equal if same else other).append(one)
         for one in equal:
-            os.unlink(bench.folder.stage / one.name)
+            os.unlink(bench.folder.staged(one.name, one.seen.key))
         bench.manifest.change(
             bench.planner.row(one.seen.key, one.seen.file, one.remote, one.digest) for one in equal
         )
@@ -89,24 +91,33 @@ def delete(bench: Bench, items: list[Seen]) -> None:
             account.deleted_local += 1
             _note_kept(bench, kept)
         # What is still staged could not be looked at to the end: `recover` does.
-        done = [name for name, _ in named if not (folder.stage / name).exists()]
+        done = [name for name, one in named if not _is_staged(folder, name, one.key)]
         bench.manifest.change(forget=gone, unstage=done)
 
 
 def recover(bench: Bench) -> None:
     """See to what a pass that was killed left in the staging folder.
 
-    A version that may be nowhere else is kept as a conflict, the rest is removed.
+    A version that may be nowhere else is kept as a conflict, the rest is removed. What lies in a
+    file system that is not mounted waits until it is.
     """
     folder, manifest = bench.folder, bench.manifest
-    left = manifest.staged()
+    left = [one for one in manifest.staged() if not folder.is_lost(one.key)]
     for one in left:
-        file = folder.stage / one.name
+        file = folder.staged(one.name, one.key)
         if file.exists() and digest_of(file) not in one.known.split(","):
             _note_kept(bench, [folder.keep(file, one.key)])
     manifest.change(unstage=[one.name for one in left])
-    for path in folder.stage.iterdir():
-        path.unlink()
+    for stage in folder.stages():
+        for path in stage.iterdir():
+            path.unlink()
+
+
+def _is_staged(folder: Folder, name: str, key: str) -> bool:
+    try:
+        return folder.staged(name, key).exists()
+    except OSError:
+        return False  # not even the staging folder could be made
 
 
 def _without_obstacles(bench: Bench, items: Iterable[Seen]) -> list[Seen]:
@@ -152,10 +163,21 @@ def _overwritten_unseen(bench: Bench, items: list[Seen]) -> set[str]:
 
 
 def _arrivals(bench: Bench, items: list[Seen]) -> Iterator[_Arrived]:
-    """Fetch into the staging folder. Bytes that lie in the folder already are copied there."""
-    folder = bench.folder
-    by_name = {folder.staged_name(): one for one in items}
-    remote, stage = Pair(bench.remote_end(), bench.stage_end()), bench.stage_end()
+    """Fetch into the staging folders. Bytes that lie in the folder already are copied there."""
+    by_stage: dict[Path, list[Seen]] = {}
+    for one in items:
+        try:
+            by_stage.setdefault(bench.folder.stage_of(one.key), []).append(one)
+        except OSError as error:  # a mount that may not be written
+            bench.failed(one.key, error)
+    for stage, some in by_stage.items():
+        yield from _arrivals_in(bench, stage, some)
+
+
+def _arrivals_in(bench: Bench, folder: Path, items: list[Seen]) -> Iterator[_Arrived]:
+    by_name = {bench.folder.staged_name(): one for one in items}
+    stage = bench.stage_end(folder)
+    remote = Pair(bench.remote_end(), stage)
     here = _same_bytes_here(bench, items)
     local = Pair(bench.local_end(), stage)
 
@@ -180,7 +202,7 @@ def _arrivals(bench: Bench, items: list[Seen]) -> Iterator[_Arrived]:
 def _arrived(
     bench: Bench, one: Seen, name: str, outcome: Outcome, *, copied: bool
 ) -> _Arrived | None:
-    digest = bench.digest_told(outcome) or digest_of(bench.folder.stage / name)
+    digest = bench.digest_told(outcome) or digest_of(bench.folder.staged(name, one.key))
     if not copied:
         return _Arrived(one, name, digest, remote_version(outcome.source))
     told = one.object.checksum
@@ -283,7 +305,7 @@ def _published(
     bench: Bench, one: _Arrived, expected: Entry | None, old_digest: str | None
 ) -> Base | None:
     folder, key = bench.folder, one.seen.key
-    staged = os.lstat(folder.stage / one.name)
+    staged = os.lstat(folder.staged(one.name, key))
     try:
         kept = folder.publish(one.name, key, expected, old_digest)
     except (StorageError, OSError) as error:
@@ -301,7 +323,7 @@ def _remember(bench: Bench, batch: list[_Arrived], rows: list[Base]) -> None:
     bench.folder.sync_folders({row.key for row in rows})
     done = []
     for one in batch:
-        file = bench.folder.stage / one.name
+        file = bench.folder.staged(one.name, one.seen.key)
         # Not published: it is the storage's version. Anything else is left for `recover`.
         if file.exists() and digest_of(file) == one.digest:
             file.unlink()
