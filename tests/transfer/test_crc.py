@@ -1,7 +1,8 @@
 """CRCs of whole objects: AWS tells one of each object, and an encrypted bucket nothing else.
 
-moto keeps the CRCs that a client sends. No server that runs here computes them by itself, as AWS
-does: for that there is `Kms`, a scripted service.
+SeaweedFS checks the CRCs that a client sends, puts those of parts together and tells them; moto
+keeps them unchecked. No server that runs here computes them by itself, as AWS does: for that there
+is `Kms`, a scripted service.
 """
 
 from __future__ import annotations
@@ -108,6 +109,28 @@ def test_a_big_download_is_compared_by_its_crc(
     assert report.ok, report.failures
     assert there.content() == {"big": data}
     assert report.strategies == {"parts": 1}
+
+
+def test_seaweedfs_and_we_come_to_the_same_crc(
+    seaweed_s3: Any, side: Callable[[str], Side], small_parts: None, tmp_path: Path
+) -> None:
+    """Its own arithmetic, over the parts of another client, against ours."""
+    data = os.urandom(12 * MIB)
+    client = seaweed_s3.client()
+    bucket = f"crc-{os.urandom(6).hex()}"
+    client.create_bucket(Bucket=bucket)
+    env = seaweed_s3.write_env(tmp_path / "weed.env", STORAGE_S3_CHECKSUMS="on")
+    there, heard = side("local"), []
+    with svstorage.connect(env_file=env) as storage:
+        source = Side("s3", f"sv://{bucket}/", storage, seaweed_s3, bucket)
+        in_parts(source, "big", data)
+        assert storage.store.head(bucket, "big").crc == crc_of("crc64nvme", data)
+        report = svstorage.copy(
+            source.address, there.address, source=storage, recursive=True, on_result=heard.append
+        )
+    assert report.ok, report.failures
+    assert heard[-1].checksum == crc_of("crc64nvme", data)
+    assert there.content() == {"big": data}
 
 
 def test_a_crc_that_differs_is_never_published(
