@@ -67,7 +67,7 @@ def copy(
 
     Raises:
         UsageError: the request cannot be meant; nothing was touched.
-        ObjectNotFound: a source does not exist.
+        ObjectNotFound: the only source does not exist (of several: a failure in the report).
         ConnectionFailed, AccessRefused: a storage cannot be used.
 
     Examples:

@@ -43,6 +43,28 @@ def test_a_service_that_asks_to_slow_down(behind: tuple[Store, FaultProxy]) -> N
     assert "k9" not in store.holds()
 
 
+def test_rm_and_rb_ask_again(behind: tuple[Store, FaultProxy]) -> None:
+    store, proxy = behind
+    store.write("d/x", b"x")
+    for words, code, told in (
+        (["rm", "public:d"], 2, "this is a folder"),
+        (["rb", f"sv://{store.public}"], 1, "it is not empty"),
+    ):
+        proxy.rules[:] = [status(503, body=SLOW_DOWN, method="GET", path="list-type", times=2)]
+        done = store(*words)
+        assert (done.code, told in done.err) == (code, True), done.said
+        assert proxy.rules[0].done == 2
+    assert len(store.holds()) == 11
+
+
+def test_a_bucket_whose_removal_was_not_answered(behind: tuple[Store, FaultProxy]) -> None:
+    store, proxy = behind
+    proxy.rules.append(cut("response-head", method="DELETE", times=1))
+    store("rb", "--force", f"sv://{store.public}").ok()
+    assert len(proxy.faults()) == 1
+    assert store.public not in store.server.buckets()
+
+
 def test_globs_are_spread_by_a_service_that_asks_to_slow_down(
     behind: tuple[Store, FaultProxy],
 ) -> None:

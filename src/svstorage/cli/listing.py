@@ -20,7 +20,11 @@ class Lister:
 
     def __init__(self, state: State) -> None:
         self.out = state.out
-        self.exit_code = 0
+        self.problems = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.problems else 0
 
     def walk(self, target: Target, *, recursive: bool) -> Iterator[Entry | CommonPrefix]:
         """What ``ls`` shows of a target: the object itself, then what is below it.
@@ -61,7 +65,7 @@ class Lister:
             if not isinstance(item, Problem):
                 yield item
             elif item.severity == "error":
-                self.exit_code = 1
+                self.problems += 1
                 self.out.failure(
                     f"{target.address(item.key)}: {item.reason}",
                     kind="ListingProblem",

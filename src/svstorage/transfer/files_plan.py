@@ -12,7 +12,7 @@ from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
 from svstorage.transfer.journal import Journal
-from svstorage.transfer.legs import Files
+from svstorage.transfer.legs import Files, Missing
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.plan import DONE_BEFORE
 from svstorage.transfer.report import Counters, Result
@@ -55,7 +55,13 @@ class FilesPlanner:
                     self._counters.skipped += 1
                 else:
                     self._counters.failed += 1
-                self._say(Entry(item.key, 0), key, None if skipped else item.reason, item.reason)
+                self._say(
+                    Entry(item.key, 0),
+                    key,
+                    None if skipped else item.reason,
+                    item.reason,
+                    kind="ObjectNotFound" if isinstance(item, Missing) else "Problem",
+                )
                 continue
             self._counters.bytes_listed += item.size
             reason = self._why_excluded(item.key, item) if self._why_excluded else None

@@ -29,6 +29,11 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing(Problem):
+    """A source that was named and is not there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Files:
     """Some objects, each with the destination key it goes to (relative to the pair's)."""
 
@@ -49,10 +54,12 @@ def source_end(place: Place, prefix: str) -> End:
 def copy_legs(sources: list[Place], destination: Place, *, recursive: bool) -> list[Leg]:
     """The parts of a ``cp``.
 
+    A source that does not exist is a failure among the others, as with cp(1): the rest goes on.
+
     Raises:
         UsageError: a folder without ``recursive``, a bucket missing in an address, source and
             destination inside one another.
-        ObjectNotFound: a source does not exist.
+        ObjectNotFound: the only source does not exist.
     """
     for place in (*sources, destination):
         named(place)
@@ -60,8 +67,14 @@ def copy_legs(sources: list[Place], destination: Place, *, recursive: bool) -> l
     into_folder = several or destination.is_folder_form
     exists = destination.is_folder()
     legs: list[Leg] = []
-    for place in map(literal, sources):
-        legs.extend(_legs_of(place, destination, into_folder, exists, recursive=recursive))
+    for place in sources:
+        try:
+            one = literal(place)
+            legs.extend(_legs_of(one, destination, into_folder, exists, recursive=recursive))
+        except ObjectNotFound as error:
+            if len(sources) == 1:
+                raise
+            legs.append(_missing(place, destination, str(error)))
     return _side_by_side(legs)
 
 
@@ -92,6 +105,19 @@ def _go_together(one: Files, other: Files) -> bool:
 
 def _named(pair: Pair, named: dict[str, Entry]) -> Files:
     return Files(pair, lambda: iter([(entry, key) for key, entry in named.items()]), named)
+
+
+def _missing(place: Place, destination: Place, reason: str) -> Files:
+    pair = Pair(source_end(place, ""), _bucket_end(destination))
+    problem = Missing(place.key, reason.removeprefix(f"{place.text}: "))
+    return Files(pair, lambda: iter([(problem, destination.folder + place.name)]))
+
+
+def _bucket_end(destination: Place) -> End:
+    """The destination side of a leg whose keys are whole ones."""
+    return End(
+        destination.store, destination.bucket, location=destination.text, base=destination.base
+    )
 
 
 def literal(place: Place) -> Place:
@@ -127,10 +153,7 @@ def _legs_of(
         if not folder and not key:
             key = place.name
         entry = info.entry
-        end = End(
-            destination.store, destination.bucket, location=destination.text, base=destination.base
-        )
-        pair = Pair(source_end(place, ""), end)
+        pair = Pair(source_end(place, ""), _bucket_end(destination))
         same = pair.same_service and place.bucket == destination.bucket
         if same and place.key == key:
             raise UsageError(f"{place.text}: source and destination are the same object")
@@ -165,15 +188,7 @@ def _glob(place: Place, destination: Place, *, recursive: bool) -> Files:
     depth = place.key.count("/") + 1
     crossing = "**" in place.key
     pattern = re.compile(glob_to_regex("/" + place.key))
-    pair = Pair(
-        source_end(place, ""),
-        End(
-            destination.store,
-            destination.bucket,
-            location=destination.text,
-            base=destination.base,
-        ),
-    )
+    pair = Pair(source_end(place, ""), _bucket_end(destination))
 
     def items() -> Iterator[tuple[Entry | Problem, str]]:
         found = False

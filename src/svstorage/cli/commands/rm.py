@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import click
 
 from svstorage.cli.deleting import Deleter
-from svstorage.cli.listing import Lister, head_or_none
+from svstorage.cli.failure import message_of
+from svstorage.cli.listing import Lister, head_or_none, resumed_level
 from svstorage.cli.options import subcommand
+from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State, pass_state
-from svstorage.cli.targets import Target, locate_all
+from svstorage.cli.targets import Target, locate, locate_all
 from svstorage.errors import ObjectNotFound, UsageError
 
 
@@ -45,30 +47,43 @@ def command(
     With -r and a bucket, its objects go and the bucket stays (see rb).
     """
     lister = Lister(state)
+    deleter = Deleter(state, dry_run=dry_run)
     targets: list[Iterator[Target]] = []
     for address in addresses:
         found = locate_all(state, address, literal=literal)
         try:
             first = next(found)
-        except ObjectNotFound:
+            _refuse_folder(first, recursive)
+        except ObjectNotFound as error:
             if not force:
-                raise
+                _missing(deleter, locate(state, address), error, alone=len(addresses) == 1)
             continue
-        _refuse_folder(first, recursive)
         targets.append(itertools.chain([first], found))
-    deleter = Deleter(state, dry_run=dry_run)
     for found in targets:
         for target in found:
             if target.glob_folder is not None and target.key.endswith("/") and not recursive:
                 state.out.note(f"left alone: {target.text} is a folder (use -r)")
                 continue
-            keys = _keys(lister, target, recursive)
-            if not deleter.delete(target, keys) and not force:
+            try:
+                count = deleter.delete(target, _keys(lister, target, recursive))
+            except ObjectNotFound as error:  # of the bucket
+                if not force:
+                    _missing(deleter, target, error, alone=len(addresses) == 1)
+                continue
+            if not count and not force:
                 deleter.failed(
                     target, target.key, "there is no such object or folder", "ObjectNotFound"
                 )
     deleter.tell()
     return max(deleter.exit_code, lister.exit_code)
+
+
+def _missing(deleter: Deleter, target: Target, error: ObjectNotFound, *, alone: bool) -> None:
+    """As with rm(1): what is not there is named, and the others are deleted."""
+    if alone:
+        raise error
+    reason = message_of(error).removeprefix(f"{target.text}: ")
+    deleter.failed(target, target.key, reason, type(error).__name__)
 
 
 def _refuse_folder(target: Target, recursive: bool) -> None:
@@ -81,7 +96,7 @@ def _refuse_folder(target: Target, recursive: bool) -> None:
         what = "folder" if target.is_path else "whole bucket"
         raise UsageError(f"{target.text}: this is a {what}. To delete what is in it: rm -r")
     if head_or_none(target) is None and not target.key.endswith("/"):
-        below = next(iter(target.store.list_level(target.bucket, target.folder)), None)
+        below = next(resumed_level(target, target.folder), None)
         if below is not None:
             raise UsageError(f"{target.text}: this is a folder. To delete what is in it: rm -r")
 
@@ -92,7 +107,11 @@ def _keys(lister: Lister, target: Target, recursive: bool) -> Iterator[str]:
             for entry in lister.entries(target):
                 yield entry.key
         except ObjectNotFound:
-            if not lister.exit_code and not target.store.bucket_exists(target.bucket):
+            if not lister.exit_code and not _has_bucket(target):
                 raise
     elif target.glob_folder is not None or head_or_none(target) is not None:
         yield target.key
+
+
+def _has_bucket(target: Target) -> bool:
+    return retrying(lambda: target.store.bucket_exists(target.bucket))
