@@ -70,6 +70,12 @@ def test_filters(disk: Store, tree: Path, options: list[str], left: set[str]) ->
     assert f"{excluded} excluded" in done.err
 
 
+def test_a_dry_check_is_a_check(disk: Store, tree: Path) -> None:
+    assert disk("check", tree, "public:", "--dry-run").code == 1
+    disk("cp", "-r", f"{tree}/", "public:").ok()
+    disk("check", tree, "public:", "--dry-run").ok()
+
+
 def test_dry_run_writes_nothing(store: Store, tree: Path) -> None:
     store.write("old", b"1")
     done = store("sync", "--delete", "--dry-run", tree, "public:").ok()
@@ -157,6 +163,7 @@ def test_report_has_a_line_for_each_object(store: Store, tree: Path, tmp_path: P
         ["--stats"],
         ["--no-progress"],
         ["--links", "skip"],
+        ["--on-exists", "changed"],
         ["--tags"],
     ],
     ids=" ".join,

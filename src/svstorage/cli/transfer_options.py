@@ -100,19 +100,34 @@ FILTERS = (
     ),
 )  # fmt: skip
 
+_ON_EXISTS = click.Choice(["overwrite", "skip", "changed", "error"])
+
 WRITING = (
     _how(
-        "--on-exists", type=click.Choice(["overwrite", "skip", "changed", "error"]),
+        "--on-exists", type=_ON_EXISTS,
         help="Where the destination has the object. [default: overwrite for cp, else changed]",
     ),
     _how("--tags", is_flag=True, help="Carry object tags too (more requests)."),
     _how("-n", "--dry-run", is_flag=True, help="Only show what would be done."),
 )  # fmt: skip
 
+# So that one line of options serves sync and the check after it.
+CHECKING = (
+    _how(
+        "--on-exists", type=_ON_EXISTS, expose_value=False,
+        help="Taken as by sync; a check writes nothing.",
+    ),
+    _how(
+        "-n", "--dry-run", is_flag=True, expose_value=False,
+        help="Taken as by sync; a check writes nothing.",
+    ),
+)  # fmt: skip
+
 HOW = (
     _how(
         "--verify", type=click.Choice(["none", "size", "checksum"]), default="checksum",
-        show_default=True, help="How each object is confirmed.",
+        show_default=True,
+        help="How each object is confirmed; by size where an end offers no checksum.",
     ),
     _how(
         "--concurrency", metavar="N|auto", type=NumberOrAuto(), default="auto",

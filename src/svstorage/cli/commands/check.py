@@ -30,6 +30,7 @@ Examples:
 @transfer_options.options(
     *transfer_options.STORAGES,
     *transfer_options.FILTERS,
+    *transfer_options.CHECKING,
     *transfer_options.HOW,
     *transfer_options.TOLD,
 )
