@@ -82,6 +82,18 @@ def down(source: Side, destination: Side, **options: Any) -> Any:
     )  # fmt: skip
 
 
+def test_a_claim_of_a_service_that_has_none_is_not_believed(side: Callable[[str], Side]) -> None:
+    """rclone keeps whatever CRC a client claims, and repeats it to all."""
+    source, there = side("s3"), side("local")
+    source.client.put_object(
+        Bucket=source.bucket, Key="f", Body=b"content", Metadata={}, ChecksumCRC32="AAAAAA=="
+    )
+    assert source.storage is not None
+    assert source.storage.store.head(source.bucket, "f").crc is None
+    assert down(source, there).ok
+    assert there.content() == {"f": b"content"}
+
+
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     from svstorage.transfer import carry

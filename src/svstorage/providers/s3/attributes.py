@@ -199,7 +199,7 @@ def length(target: Target, headers: Mapping[str, str]) -> int:
 
 
 def object_info(target: Target, headers: Mapping[str, str], size: int) -> ObjectInfo:
-    """Entry and attributes from the headers of a HEAD or GET."""
+    """Entry and attributes from the headers of a HEAD or GET; no CRC (see `Objects.crc_in`)."""
     etag = unquoted(headers.get("etag"))
     entry = Entry(
         target.key or "",
@@ -208,4 +208,4 @@ def object_info(target: Target, headers: Mapping[str, str], size: int) -> Object
         etag,
         confirmed_checksum(target.bucket, etag, headers),
     )
-    return ObjectInfo(entry, from_headers(headers), header_crc(headers))
+    return ObjectInfo(entry, from_headers(headers))

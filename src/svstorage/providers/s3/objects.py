@@ -67,6 +67,7 @@ class Objects(ExactKeys):
             # Of an object under SSE-KMS the CRC is told only to those who may decrypt (HeadObject).
             headers, _ = self.wire.call(target, "HEAD")
         info = attrs.object_info(target, headers, attrs.length(target, headers))
+        info = replace(info, crc=self.crc_in(headers))
         if headers.get("x-amz-tagging-count", "0") == "0":
             return info
         try:
@@ -124,7 +125,10 @@ class Objects(ExactKeys):
         if if_match is not None:
             headers["if-match"] = f'"{if_match}"'
         response = self.wire.open(target, "GET", headers=headers)
-        return opened(target, response, start, length, if_match)
+        reader = opened(target, response, start, length, if_match)
+        if not start and length is None:
+            reader.info = replace(reader.info, crc=self.crc_in(response.headers))
+        return reader
 
     def read_whole(self, bucket: str, entry: Entry) -> tuple[bytes, ObjectInfo]:
         """See `WholeStore.read_whole`. The entry's digest is that of the answer: one that a
@@ -140,8 +144,12 @@ class Objects(ExactKeys):
             return dict(self.asks_crc)
         return {"if-match": f'"{entry.etag}"', **self.asks_crc}
 
-    @staticmethod
-    def read_info(target: Target, entry: Entry, answer: Mapping[str, str]) -> ObjectInfo:
+    def crc_in(self, headers: Mapping[str, str]) -> Checksum | None:
+        """The CRC of the whole that an answer tells. Of services that were not said to have any it
+        is not believed: rclone repeats whatever the client has once claimed."""
+        return attrs.header_crc(headers) if self.tells_crc else None
+
+    def read_info(self, target: Target, entry: Entry, answer: Mapping[str, str]) -> ObjectInfo:
         """What the answer to a GET of a whole object tells of it.
 
         Raises `ObjectChanged` where it is another version than ``entry``.
@@ -151,7 +159,7 @@ class Objects(ExactKeys):
             raise ObjectChanged(f"{target}: it is another version now (ETag {display(str(etag))})")
         told = attrs.confirmed_checksum(target.bucket, etag, answer)
         read = Entry(entry.key, entry.size, entry.modified_ns, etag, told)
-        return ObjectInfo(read, attrs.from_headers(answer), attrs.header_crc(answer))
+        return ObjectInfo(read, attrs.from_headers(answer), self.crc_in(answer))
 
     def put(
         self,
@@ -187,7 +195,7 @@ class Objects(ExactKeys):
         etag = attrs.unquoted(answer.get("etag"))
         checksum = attrs.confirmed_checksum(bucket, etag, answer)
         check_confirmed(target, md5, checksum)
-        return Stored(size, etag, checksum, crc=attrs.header_crc(answer))
+        return Stored(size, etag, checksum, crc=self.crc_in(answer))
 
     def delete(self, bucket: str, key: str) -> None:
         target = self.target("DeleteObject", bucket, key)

@@ -62,7 +62,7 @@ class Pipelined(Objects):
         etag = attrs.unquoted(answer.get("etag"))
         checksum = attrs.confirmed_checksum(sent.target.bucket, etag, answer)
         check_confirmed(sent.target, sent.md5, checksum)
-        return Stored(sent.size, etag, checksum, crc=attrs.header_crc(answer))
+        return Stored(sent.size, etag, checksum, crc=self.crc_in(answer))
 
     def send_get(self, bucket: str, entry: Entry) -> GetUnderWay:
         target = self.target("GetObject", bucket, entry.key)
