@@ -22,7 +22,7 @@ from .conftest import Bay, Desk
 Keep = Callable[..., Keeper]
 
 
-def wait_until(true: Callable[[], object], seconds: float = 15) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
@@ -64,13 +64,22 @@ def test_saves_go_up_and_changes_come_down(bay: Bay, desk: Callable, keep: Keep)
 def test_half_a_file_is_not_sent(s3: Bay, desk: Callable, keep: Keep) -> None:
     anna = desk(s3, "anna", poll=60, settle=1.5, debounce=0.1)
     keep(anna)
-    with open(anna.root / "slow.csv", "w") as file:
-        for _ in range(15):
-            file.write("x" * 50 + "\n")
-            file.flush()
-            time.sleep(0.2)
-    assert s3.held() == {}
-    wait_until(lambda: s3.held().get("slow.csv") == b"".join([b"x" * 50 + b"\n"] * 15))
+    for number in range(10):
+        name, pauses, before = f"slow-{number}.csv", [], time.monotonic()
+        with open(anna.root / name, "w") as file:
+            for _ in range(15):
+                file.write("x" * 50 + "\n")
+                file.flush()
+                time.sleep(0.2)
+                pauses.append(time.monotonic() - before)
+                before = time.monotonic()
+        held = s3.held()
+        if max(pauses) < 1:  # else this machine was so busy that the file did stand still
+            assert name not in held
+            break
+    else:
+        pytest.skip("the machine is too busy")
+    wait_until(lambda: s3.held().get(name) == b"".join([b"x" * 50 + b"\n"] * 15))
 
 
 def test_offline_work_is_caught_up(
@@ -89,6 +98,7 @@ def test_offline_work_is_caught_up(
     time.sleep(2)
     assert len(proxy.requests) - before < 20, "it does not hammer a storage that is away"
     assert read_status(anna.root).state == "offline"
+    wait_until(lambda: read_status(anna.root).pending == [f"{n}.ipynb" for n in range(3)])
     proxy.rules.remove(gone)
     wait_until(lambda: len(s3.held()) == 3, 60)
     wait_until(lambda: keeper.status.state == "in step")
@@ -98,7 +108,7 @@ def test_the_last_save_is_flushed(bay: Bay, desk: Callable, keep: Keep) -> None:
     anna = desk(bay, "anna", poll=60, settle=5, debounce=5)
     keeper = keep(anna)
     anna.write("last.ipynb", "one second before the end")
-    assert keeper.stop(10) == []
+    assert keeper.stop(60) == []
     assert bay.held() == {"last.ipynb": b"one second before the end"}
     seen = read_status(anna.root)
     assert (seen.state, seen.watching) == ("stopped", False)

@@ -7,27 +7,24 @@ that the bytes answer: nothing is remembered before both sides hold it.
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from svstorage.errors import BucketNotFound, StorageError, UsageError
 from svstorage.jupyter import pulling, pushing
 from svstorage.jupyter.bench import Account, Bench, Direction
-from svstorage.jupyter.decide import Deletes, Side, Verdict, held
-from svstorage.jupyter.folder import Busy, Folder
+from svstorage.jupyter.decide import Deletes, Verdict, held
+from svstorage.jupyter.folder import Folder
 from svstorage.jupyter.ignore import Ignore
 from svstorage.jupyter.looking import Seen, Sides, joined, local_files, read_ahead, remote_files
 from svstorage.jupyter.manifest import Base, Manifest
 from svstorage.jupyter.names import conflict_of
-from svstorage.jupyter.place import Options, Target, options_from, settings_file
+from svstorage.jupyter.place import Options, Target, settings_file
 from svstorage.jupyter.plan import Plan, Planner
 from svstorage.jupyter.versions import digest_of, local_version, remote_version
 from svstorage.model import Problem
-from svstorage.settings import Settings
 from svstorage.transfer.retry import retrying
 from svstorage.transfer.stop import StopToken
 
@@ -186,10 +183,10 @@ class Cycle:
         return manifest
 
     def _look_at_mounts(self, bench: Bench) -> None:
-        before = json.loads(bench.manifest.text("mounts") or "[]")
+        before = bench.manifest.mounts()
         now = self.folder.look_at_mounts(before)
         if now != before:
-            bench.manifest.set_text("mounts", json.dumps(now))
+            bench.manifest.set_mounts(now)
 
     def _sides(self, ignore: Ignore) -> Sides:
         sides = Sides()
@@ -370,30 +367,3 @@ def check_bucket(target: Target) -> None:
             f"the storage has no bucket {target.bucket!r} for the notebook files. Make it with: "
             f"svstorage mb sv://{target.bucket}, or name another in STORAGE_JUPYTER_PATH"
         )
-
-
-def changed_here(folder: Folder, settings: Settings, *, wait: float = 5.0) -> list[str] | None:
-    """Files of the folder that changed and were not sent yet, without asking the storage.
-
-    None where the folder was never kept in step. It only reads, so that it need not wait for a
-    pass that hangs: after ``wait`` seconds it looks all the same.
-    """
-    if not (folder.own / "manifest.sqlite").exists():
-        return None
-    with ExitStack() as stack:
-        try:
-            now = stack.enter_context(folder.locked(wait))
-        except Busy:
-            now = time.time_ns()
-        manifest = stack.enter_context(Manifest(folder.own / "manifest.sqlite"))
-        ignore = Ignore.of_folder(folder.root, settings_file(settings))
-        max_size = options_from(settings).max_size
-        planner = Planner(folder, now_ns=now, max_size=max_size)
-        files = local_files(folder, ignore)
-        seen = joined(manifest.rows(), files, (), prefix="", ignore=ignore, sides=Sides())
-        return [
-            one.key
-            for one in seen
-            if planner.local_side(one) is not Side.SAME
-            and (one.local is None or one.local.size <= max_size)
-        ]

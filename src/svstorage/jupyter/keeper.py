@@ -6,6 +6,7 @@ minute, and what was saved meanwhile goes up when it is back.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -15,9 +16,10 @@ import time
 
 from svstorage.errors import Interrupted, StorageError
 from svstorage.jupyter.bench import Account
-from svstorage.jupyter.cycle import Cycle, changed_here
+from svstorage.jupyter.cycle import Cycle
 from svstorage.jupyter.place import settings_file
 from svstorage.jupyter.status import Status, status_path
+from svstorage.jupyter.unsent import changed_here
 from svstorage.jupyter.watching import Watcher
 from svstorage.transfer.carry import SERVICE_WIDE
 from svstorage.transfer.stop import StopToken
@@ -122,8 +124,7 @@ class Keeper:
 
     def _say_what_is_left(self) -> list[str]:
         try:
-            settings = self.cycle.target.storage.settings
-            left = changed_here(self.cycle.folder, settings, wait=1.0) or []
+            left = self._unsent()
         except (StorageError, OSError, sqlite3.Error) as error:
             log.error("what is not in the storage yet cannot be told: %s", error)
             left = list(self.status.pending)
@@ -143,6 +144,10 @@ class Keeper:
             log.info("%s", self.status.message)
         self._write()
         return left
+
+    def _unsent(self) -> list[str]:
+        settings = self.cycle.target.storage.settings
+        return changed_here(self.cycle.folder, settings, wait=1.0) or []
 
     # The thread
 
@@ -245,6 +250,9 @@ class Keeper:
         self._looked_at_all = False
         text = str(error) or type(error).__name__
         self._say_once(f"{state}: {text}", anew=self._failures == 1)
+        if state == "offline":
+            with contextlib.suppress(StorageError, OSError, sqlite3.Error):
+                self.status.pending = self._unsent()
         self._to(state, text)
 
     def _say_once(self, text: str, *, anew: bool = False) -> None:

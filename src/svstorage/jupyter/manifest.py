@@ -7,6 +7,7 @@ The rollback journal (not WAL) also works on network file systems, where homes o
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -177,6 +178,13 @@ class Manifest:
             self._database.execute("DELETE FROM meta WHERE name = ?", (name,))
         else:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (name, value))
+
+    def mounts(self) -> list[str]:
+        """What was mounted below the folder when it was last looked at."""
+        return list(json.loads(self.text("mounts") or "[]"))
+
+    def set_mounts(self, points: list[str]) -> None:
+        self.set_text("mounts", json.dumps(points) if points else None)
 
     def bind(self, target: str) -> None:
         """Say which prefix the rows are about; the rows of another one are dropped.

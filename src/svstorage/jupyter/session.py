@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from svstorage.jupyter.bench import Account, Direction
-from svstorage.jupyter.cycle import Cycle, changed_here, check_bucket
+from svstorage.jupyter.cycle import Cycle, check_bucket
 from svstorage.jupyter.decide import Deletes
 from svstorage.jupyter.folder import Folder
 from svstorage.jupyter.place import Options, Target, find_target, options_from
 from svstorage.jupyter.status import Status, read_status, status_path
+from svstorage.jupyter.unsent import changed_here
 from svstorage.settings import Settings
 from svstorage.storage import Storage, connect
 from svstorage.transfer.stop import StopToken

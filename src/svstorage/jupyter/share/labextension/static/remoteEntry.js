@@ -15,6 +15,13 @@
     stopped: ['○', 'var(--jp-error-color1)']
   };
   const MOST_SHOWN = 100;
+  const ADVICE = {
+    offline:
+      'The storage cannot be reached. Work goes on: it is asked again by itself, and what is saved ' +
+      'meanwhile is sent when it is back.',
+    conflict:
+      'To settle a conflict, take over what you need from one version and delete the one beside it.'
+  };
   let shareScope;
 
   // A module that JupyterLab itself has loaded; never one of our own.
@@ -42,6 +49,24 @@
     return node;
   }
 
+  // Names may be long: a link of text wraps where a button of Jupyter's would not.
+  const LINK =
+    'background:none;border:none;padding:0;font:inherit;text-align:left;overflow-wrap:anywhere;' +
+    'cursor:pointer;color:var(--jp-content-link-color)';
+
+  function small(node) {
+    node.style.cssText =
+      'margin:2px 0 8px;color:var(--jp-ui-font-color2);font-size:var(--jp-ui-font-size0);' +
+      'overflow-wrap:anywhere';
+    return node;
+  }
+
+  function signed(node, state) {
+    const [sign, color] = LOOKS[state] || ['○', 'inherit'];
+    node.textContent = sign + ' ';
+    node.style.color = color;
+  }
+
   class Server {
     constructor(connection, settings) {
       this.connection = connection;
@@ -60,9 +85,21 @@
   function details(status, open) {
     const body = element('div', '', null, 'svstorage-details');
     body.style.maxWidth = '60em';
-    element('p', `${status.state}${status.message ? ': ' + status.message : ''}`, body);
+    const head = element('p', '', body);
+    signed(element('span', '', head), status.state);
+    element('strong', status.state, head);
+    if (status.message) {
+      element('span', ` – ${status.message}`, head);
+    }
+    if (ADVICE[status.state]) {
+      element('p', ADVICE[status.state], body);
+    }
     if (status.target) {
-      element('p', `${status.folder} ↔ ${status.target}`, body);
+      small(element('p', `${status.folder} ↔ ${status.target}`, body));
+    }
+    if (status.last_pass) {
+      const when = new Date(status.last_pass * 1000).toLocaleTimeString();
+      small(element('p', `last compared at ${when}, ${status.in_step} in step`, body));
     }
     const list = (title, rows) => {
       if (!rows.length) {
@@ -70,17 +107,19 @@
       }
       element('h3', `${title} (${rows.length})`, body);
       const items = element('ul', '', body);
+      items.style.cssText = 'margin:0;padding-left:1.5em';
       for (const [text, note, path] of rows.slice(0, MOST_SHOWN)) {
         const row = element('li', '', items);
         if (path) {
-          const link = element('button', text, row, 'svstorage-open jp-mod-styled jp-mod-minimal');
+          const link = element('button', text, row, 'svstorage-open');
+          link.style.cssText = LINK;
           link.title = 'Open';
           link.onclick = () => open(path);
         } else {
           element('span', text, row);
         }
         if (note) {
-          element('div', note, row);
+          small(element('div', note, row));
         }
       }
       if (rows.length > MOST_SHOWN) {
@@ -94,13 +133,6 @@
     list('Not in the storage yet', status.pending.map(key => [key, '', key]));
     list('Left out', Object.entries(status.problems));
     list('Waiting for a word', status.held.map(text => [text, '']));
-    if (status.conflicts.length) {
-      element(
-        'p',
-        'To settle a conflict, take over what you need from one version and delete the one beside it.',
-        body
-      );
-    }
     return body;
   }
 
@@ -122,7 +154,7 @@
       item.addClass('svstorage-status');
       const button = element('button', '', item.node, 'jp-StatusBar-TextItem');
       button.style.cssText =
-        'background:none;border:none;color:inherit;font:inherit;cursor:pointer;line-height:24px';
+        'background:none;border:none;padding:0;color:inherit;font:inherit;cursor:pointer;line-height:22px';
       const mark = element('span', '', button);
       const text = element('span', '', button);
       let status = { state: 'off' };
@@ -130,9 +162,7 @@
       const activeStateChanged = new Signal(item);
 
       const show = () => {
-        const [sign, color] = LOOKS[status.state] || ['○', 'inherit'];
-        mark.textContent = sign + ' ';
-        mark.style.color = color;
+        signed(mark, status.state);
         const count = status.conflicts ? status.conflicts.length : 0;
         text.textContent = `Storage: ${status.state}${count ? ` (${count})` : ''}`;
         button.title = status.message || '';
