@@ -40,6 +40,15 @@ def xml(name: str, inner: str) -> bytes:
     return f'<{name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inner}</{name}>'.encode()
 
 
+def test_a_refusal_without_words_says_what_it_can_mean(scripted, connect):
+    store = connect(scripted(lambda got: (403, {}, b"")).endpoint)
+    with pytest.raises(AccessRefused, match=r"403 without a reason: wrong keys.*config check"):
+        store.head("bucket", "k")
+    store = connect(scripted(lambda got: (403, {}, error_xml("AccessDenied"))).endpoint)
+    with pytest.raises(AccessRefused, match="403 AccessDenied words$"):
+        store.delete("bucket", "k")
+
+
 # Checksums on the wire
 
 

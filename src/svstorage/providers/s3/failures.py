@@ -32,6 +32,7 @@ from svstorage.providers.s3 import xml
 from svstorage.providers.target import Target
 
 _MAX_TEXT = 300
+_NO_REASON = "wrong keys, or no right to do this. svstorage config check tells which"
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
@@ -119,7 +120,8 @@ def _by_status(target: Target, refusal: Refusal, text: str) -> StorageError:
     if code == "InvalidObjectState":
         return ObjectError(f"{text}. The object is archived and must be restored first")
     if status in (401, 403):
-        return AccessRefused(text)
+        # The answer to a HEAD has no body, and so no reason.
+        return AccessRefused(text if code else f"{text} without a reason: {_NO_REASON}")
     if status == 412:
         return ObjectChanged(text)
     if code in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
