@@ -43,28 +43,26 @@ class Folders:
                 raise BucketNotFound(f"{shown(bucket[0])}: there is no such bucket")
             self._remember(bucket)
 
-    def ensure(self, path: Path) -> bool:
-        """Make the folder and those above it, but for the bucket; True where it is new."""
+    def ensure(self, path: Path) -> None:
+        """Make the folder and those above it, but for the bucket."""
         self.require_bucket(path)
-        made = False
         for depth in range(2, len(path) + 1):
             folder = path[:depth]
             if folder not in self._known:
-                made = self._make(folder)
+                self._make(folder)
                 self._remember(folder)
-        return made
 
-    def _make(self, folder: Path) -> bool:
+    def _make(self, folder: Path) -> None:
         target = Target("make the folder", folder[0], "/".join(folder[1:]) + "/")
         response = self._wire.send(target, "MKCOL", folder, folder=True)
         self._wire.done(response)
         if response.status == 201:
-            return True
+            return
         if response.status in (401, 403, 429, 503, 507):
             raise refusal(target, response.status, response.headers)
         row = self._wire.look(target, folder)
         if row is not None and row.is_folder:
-            return False
+            return
         if row is not None:
             raise KeyNotSupported(
                 f"{target}: there is a file of this name: a server of files cannot hold both"
@@ -106,14 +104,14 @@ class Folders:
             moved = self._wire.relocate(target, "MOVE", path, aside, overwrite=False, folder=True)
         except ObjectError:
             return False  # it vanished, or is in use: an empty folder harms nobody
-        if moved == 412:
+        if moved in (412, 423):
             return False
         if self.is_empty(target, aside):
             self._wire.status(target, "DELETE", aside, folder=True, expected=(200, 204, 404))
             return True
         # Something was written there between the first look and the move: back with it.
         back = self._wire.relocate(target, "MOVE", aside, path, overwrite=False, folder=True)
-        if back == 412:
+        if back in (412, 423):
             raise ServiceError(
                 f"{target}: files were written to it meanwhile; they are in {aside[-1]} beside it"
             )

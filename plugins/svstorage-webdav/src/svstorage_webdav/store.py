@@ -96,12 +96,15 @@ class WebdavStore:
         except BucketNotFound as error:
             raise KeyNotSupported(str(error)) from None
         target = Target("make the bucket", bucket)
+        # Looked at first: rclone answers 201 to a MKCOL of a folder that is there.
+        if self._wire.look(target, path) is not None:
+            raise ObjectExists(f"{shown(bucket)}: it is there already")
         response = self._wire.send(target, "MKCOL", path, folder=True)
         self._wire.done(response)
         if response.status == 201:
             return
-        if response.status != 401 and self._wire.look(target, path) is not None:
-            raise ObjectExists(f"{shown(bucket)}: it is there already")
+        if response.status == 405:
+            raise ObjectExists(f"{shown(bucket)}: it is there already, or this is no WebDAV")
         if response.status in (404, 409):
             raise ObjectNotFound(f"{target}: the folder that STORAGE_ENDPOINT names is not there")
         raise refusal(target, response.status, response.headers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from svstorage.errors import AccessRefused, CredentialsError, ObjectNotFound
+from svstorage.errors import AccessRefused, CredentialsError, ObjectNotFound, ServiceError
 from svstorage.model import CommonPrefix, Entry, Problem
 from svstorage.providers.target import Target
 from svstorage_webdav.folders import Folders
@@ -18,6 +18,8 @@ from svstorage_webdav.multistatus import Row
 from svstorage_webdav.wire import Wire
 
 _DRAFT_SECONDS = 86_400
+_TRIES = 6
+_PAUSE = 0.02
 _Name = tuple[bytes, Row | Problem]
 
 
@@ -116,6 +118,18 @@ class Walk:
 
     def _names(self, key: bytes) -> list[_Name]:
         """What is in a folder, the last name first, so that what is done with can be let go."""
+        for attempt in range(_TRIES):
+            try:
+                return self._asked(key)
+            except ServiceError:
+                # rclone and WsgiDAV break off a listing of which a file vanishes meanwhile, as
+                # those in the making do all the time while others write to the folder.
+                if attempt + 1 == _TRIES:
+                    raise
+                time.sleep(_PAUSE * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    def _asked(self, key: bytes) -> list[_Name]:
         path = self._path(key)
         found: list[_Name] = []
         for name, row in self._wire.children(self._target(key), path):

@@ -117,14 +117,14 @@ class Wire:
     def relocate(
         self, target: Target, method: str, path: Path, to: Path, *, overwrite: bool, folder: bool
     ) -> int:
-        """MOVE or COPY; 412 where something is there that must not be replaced."""
+        """MOVE or COPY; 412: something is there that must not be replaced; 423: it is locked."""
         headers = {
             "destination": self._config.endpoint.scheme
             + f"://{self._config.endpoint.netloc}{self.url_path(to, folder=folder)}",
             "overwrite": "T" if overwrite else "F",
         }
         return self.status(
-            target, method, path, folder=folder, headers=headers, expected=(201, 204, 412)
+            target, method, path, folder=folder, headers=headers, expected=(201, 204, 412, 423)
         )
 
     def look(self, target: Target, path: Path) -> Row | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from svstorage.providers.base import Body
 
 _LATEST = 253_402_300_799  # the last second of the year 9999
-_TRIES = 5
+_TRIES = 10
+_PAUSE = 0.02
 
 
 class Writing:
@@ -81,8 +83,8 @@ class Writing:
             status = self._wire.relocate(
                 target, "COPY", start, draft, overwrite=False, folder=False
             )
-            if status == 412:
-                raise ServiceError(f"{target}: the server refuses a copy to a new name (412)")
+            if status in (412, 423):
+                raise ServiceError(f"{target}: the server refuses a copy to a new name ({status})")
             unchanged()
             return self._publish(target, draft, path, size, overwrite=True)
         except BaseException:
@@ -97,8 +99,9 @@ class Writing:
                 f"and this object has {size} bytes"
             )
         self._folders.forget(path[0])
-        if not self._folders.ensure(path) and new:
+        if new and self._wire.look(target, path) is not None:
             raise ObjectExists(f"{target}: it is there already")
+        self._folders.ensure(path)
         row = self._wire.look(target, path)
         return Stored(0, modified_ns=row.modified_ns if row else None)
 
@@ -132,13 +135,18 @@ class Writing:
             said = "nothing" if held is None else f"{held.size} bytes"
             raise ServiceError(f"{target}: of {size} bytes sent the server holds {said}")
         replace = False
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             try:
                 status = self._wire.relocate(
                     target, "MOVE", draft, path, overwrite=replace, folder=False
                 )
             except ObjectNotFound:
                 raise self._folder_vanished(target) from None
+            if status == 423:
+                # rclone and others answer so while another MOVE to the name is under way. All is
+                # sent already: to wait for the other's is cheaper than to send it again.
+                time.sleep(_PAUSE * 1.5**attempt)
+                continue
             if status != 412:
                 break
             there = self._wire.look(target, path)
@@ -150,7 +158,9 @@ class Writing:
                 raise ObjectExists(f"{target}: it is there already")
             replace = there is not None
         else:
-            raise ServiceError(f"{target}: others write to it all the time")
+            raise ServiceError(
+                f"{target}: another program keeps a lock on it, or writes to it as well"
+            )
         row = self._wire.look(target, path)
         if row is None or row.size != size:
             raise ServiceError(f"{target}: it was replaced or removed as soon as it was stored")
