@@ -45,7 +45,7 @@ def test_a_refusal_without_words_says_what_it_can_mean(scripted, connect):
     with pytest.raises(AccessRefused, match=r"403 without a reason: wrong keys.*config check"):
         store.head("bucket", "k")
     store = connect(scripted(lambda got: (403, {}, error_xml("AccessDenied"))).endpoint)
-    with pytest.raises(AccessRefused, match="403 AccessDenied words$"):
+    with pytest.raises(AccessRefused, match=r"403 AccessDenied words$"):
         store.delete("bucket", "k")
 
 
