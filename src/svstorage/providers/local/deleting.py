@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from svstorage.errors import StorageError
 
+from . import folding
 from .draft import is_conflict
 from .failures import failure
 from .folders import open_below
@@ -29,11 +30,15 @@ class Deleting(Root):
         except OSError as error:
             raise failure(error, "delete", key) from error
         try:
+            if self._is_other(bucket, path, folders[-1]):
+                return
             if path.is_folder:
                 os.rmdir(path.name, dir_fd=folders[-1])
             else:
                 os.unlink(path.name, dir_fd=folders[-1])
-            self._prune(folders, path)
+            base = self._base(bucket)
+            folding.forget(base, (*path.parents, path.name))
+            self._prune(folders, path, base)
         except OSError as error:
             if not self._no_such_object(error, folders[-1], path):
                 raise failure(error, "delete", key) from error
@@ -68,12 +73,13 @@ class Deleting(Root):
         return folders
 
     @staticmethod
-    def _prune(folders: Sequence[int], path: KeyPath) -> None:
+    def _prune(folders: Sequence[int], path: KeyPath, base: bytes) -> None:
         for depth in range(len(path.parents) - 1, -1, -1):
             try:
                 os.rmdir(path.parents[depth], dir_fd=folders[depth])
             except OSError:
                 return  # not empty, or not ours to remove
+            folding.forget(base, path.parents[: depth + 1])
 
     @staticmethod
     def _no_such_object(error: OSError, folder: int, path: KeyPath) -> bool:

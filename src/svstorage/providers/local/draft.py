@@ -67,6 +67,15 @@ class Draft:
         self.fd = fd
         self._name: bytes | None = name
 
+    @property
+    def folder(self) -> int:
+        return self._folder
+
+    @property
+    def name(self) -> bytes:
+        """Its temporary name. Raises `ValueError` once it is published."""
+        return self._draft_name()
+
     def publish(self, name: bytes, *, overwrite: bool, sync_names: bool) -> None:
         """Give the draft its name at once and for good. Its content must be on disk by now.
 

@@ -36,7 +36,7 @@ class Reading(Root):
     def head(self, bucket: str, key: str) -> ObjectInfo:
         path = self._key_path(bucket, key)
         try:
-            folder, name, found = self._find(bucket, path)
+            folder, name, found = self._find(bucket, path, exact=True)
             try:
                 entry = self._entry(path, found)
                 if path.is_folder or not self._has_xattrs:
@@ -64,7 +64,8 @@ class Reading(Root):
         path = self._key_path(bucket, key)
         fd = -1
         try:
-            folder, name, found = self._find(bucket, path)
+            # An entry to be matched was spelled by a listing or by `head`.
+            folder, name, found = self._find(bucket, path, exact=if_match is None)
             try:
                 # Looked at before it is opened: opening a device or a pipe can do things.
                 entry = self._entry(path, found)
@@ -102,9 +103,12 @@ class Reading(Root):
             if fd >= 0:
                 os.close(fd)
 
-    def _find(self, bucket: str, path: KeyPath) -> tuple[int, bytes, os.stat_result]:
+    def _find(
+        self, bucket: str, path: KeyPath, *, exact: bool
+    ) -> tuple[int, bytes, os.stat_result]:
         """An open folder, the name in it where the object lies, and what is there; links
-        resolved as the policy says. The folder is the caller's to close. Raises `OSError`.
+        resolved as the policy says. The folder is the caller's to close. ``exact``: not what
+        only a disk that folds names takes for it. Raises `OSError`.
         """
         place = (bucket, path.parents)
         folder = self._last_read.get(place)
@@ -120,10 +124,33 @@ class Reading(Root):
                 return self._find_real(bucket, path)
             found = _look(folder, path.name)
             self._last_read.keep(place, folder)
+        if exact:
+            try:
+                if self._is_other(bucket, path, folder):
+                    raise ObjectNotFound(
+                        f"{path.key!r}: it is not there, only a name that this disk folds into it"
+                    )
+            except BaseException:
+                os.close(folder)
+                raise
         if not stat.S_ISLNK(found.st_mode) or self._links == "copy":
             return folder, path.name, found
         os.close(folder)
         return self._find_real(bucket, path)
+
+    def _is_other_folder(self, bucket: str, prefix: str) -> bool:
+        """Whether the folders of a prefix are there only for a disk that folds names."""
+        if "/" not in prefix:
+            return False
+        try:
+            path = self._key_path(bucket, prefix[: prefix.rindex("/") + 1])
+            folder = self._open_parents(bucket, path)
+            try:
+                return self._is_other(bucket, path, folder)
+            finally:
+                os.close(folder)
+        except (OSError, StorageError):
+            return False  # not there, or behind a link: the walk says what there is to say
 
     def _find_real(self, bucket: str, path: KeyPath) -> tuple[int, bytes, os.stat_result]:
         """Resolve the links first, then go there from the root without following any."""

@@ -16,7 +16,7 @@ from svstorage import forks
 from svstorage.errors import BucketNotFound
 from svstorage.model import Attributes
 
-from . import xattrs
+from . import folding, xattrs
 from .failures import LinkInTheWay, failure
 from .folders import STEP, TO_SYNC, LastFolder, open_base, open_below, sync_folder
 from .keys import KeyPath, bucket_name, check_encoding, key_path
@@ -36,6 +36,7 @@ LINK_MARK = "svstorage-link"
 the link's text."""
 LINK_ATTRIBUTES = Attributes(metadata={LINK_MARK: "1"})
 _UNSYNCED_FOLDERS = 1000
+_KNOWN_FOLDERS = 10_000
 
 
 class Root:
@@ -59,6 +60,7 @@ class Root:
         self._durability: Durability = durability
         self._single = single_folder
         self._unsynced: set[bytes] = set()
+        self._folding: dict[tuple[str, tuple[bytes, ...]], bool] = {}  # by folder: see `folding`
         self._last_read, self._last_written = LastFolder(), LastFolder()
         self.after_fork()
         forks.renew_in_child(self)
@@ -119,6 +121,31 @@ class Root:
 
     def _open_parents(self, bucket: str, path: KeyPath) -> int:
         return open_below(self._open_bucket(bucket), path.parents, path.key)
+
+    def _folds(self, bucket: str, parents: tuple[bytes, ...], folder: int, name: bytes) -> bool:
+        """Whether names fold in this folder, as far as ``name`` tells (`folding.shows`)."""
+        place = (bucket, parents)
+        known = self._folding.get(place)
+        if known is None:
+            known = folding.shows(folder, name)
+            if known is None:
+                return False
+            if len(self._folding) >= _KNOWN_FOLDERS:
+                self._folding.clear()
+            self._folding[place] = known
+        return known
+
+    def _is_other(self, bucket: str, path: KeyPath, folder: int) -> bool:
+        """Whether the key's name in ``folder`` leads to something of another name (`folding`).
+
+        Raises `OSError`.
+        """
+        if not self._folds(bucket, path.parents, folder, path.name):
+            return False
+        names = (*path.parents, path.name)
+        return not folding.is_spelled(
+            self._open_bucket(bucket), self._base(bucket), names, path.key
+        )
 
     def _remember(self, folder: bytes) -> None:
         with self._lock:

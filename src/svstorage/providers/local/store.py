@@ -106,10 +106,15 @@ class LocalStore(Buckets, Reading, Uploads, Deleting):
         self, bucket: str, prefix: str = "", *, start_after: str = ""
     ) -> Iterator[Entry | Problem]:
         walk = self._walk(bucket)
+        if self._is_other_folder(bucket, prefix):
+            return iter(())
         return self._listing(walk.objects(prefix, start_after), bucket)
 
     def list_level(self, bucket: str, prefix: str = "") -> Iterator[Entry | CommonPrefix | Problem]:
-        return self._listing(self._walk(bucket).level(prefix), bucket)
+        walk = self._walk(bucket)
+        if self._is_other_folder(bucket, prefix):
+            return iter(())
+        return self._listing(walk.level(prefix), bucket)
 
     def _walk(self, bucket: str) -> Walk:
         os.close(self._open_bucket(bucket))  # tells at once where there is no such bucket

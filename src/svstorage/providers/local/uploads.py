@@ -79,10 +79,12 @@ class Uploads(Writing):
             }
             upload_id = secrets.token_hex(8)
             self._write_record(folder, upload_id, _line(header))
+            record = temporary_name("list", upload_id).encode()
             try:
+                self._check_free(bucket, path, folder, record)
                 data = os.open(temporary_name("part", upload_id), _NEW, 0o666, dir_fd=folder)
             except BaseException:
-                os.unlink(temporary_name("list", upload_id), dir_fd=folder)
+                os.unlink(record, dir_fd=folder)
                 raise
             os.close(data)
             return upload_id
@@ -219,7 +221,9 @@ class Uploads(Writing):
         found = os.fstat(fd)
         folder = upload.folder
         try:
-            os.rename(upload.name("part"), path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            part = upload.name("part").encode()
+            with self._taking(bucket, path, folder, part):
+                os.rename(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             if is_conflict(error):
                 raise file_and_folder(path.key) from None

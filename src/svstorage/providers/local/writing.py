@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from svstorage.errors import KeyNotSupported, ObjectError, ObjectExists, StorageError
 from svstorage.model import Attributes, Checksum, Stored
 
-from . import xattrs
+from . import folding, xattrs
 from .content import write_body
 from .draft import Draft, is_conflict
 from .failures import failure, file_and_folder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from svstorage.providers.base import Body
 
 _TRIES = 20
+_NOTHING_TO_LOOK_AT = contextlib.nullcontext()
 
 
 class Writing(Root):
@@ -51,7 +53,7 @@ class Writing(Root):
             with self._draft(bucket, path, made) as draft:
                 write_body(draft.fd, body, size, md5, key)
                 if self._links == "copy" and attributes and LINK_MARK in attributes.metadata:
-                    return self._put_link(path, draft, size)
+                    return self._put_link(bucket, path, draft, size)
                 found = self._publish(
                     draft, bucket, path, attributes, modified_ns, overwrite=not if_none_match
                 )
@@ -71,13 +73,38 @@ class Writing(Root):
                 folder = self._open_for_writing(bucket, path, made)
                 self._last_written.keep(place, folder)
             try:
-                return Draft(folder)
+                draft = Draft(folder)
             except BaseException as error:
                 os.close(folder)
                 # Somebody deleted the last object of this folder, and with it the folder.
                 if not isinstance(error, FileNotFoundError) or attempt == _TRIES - 1:
                     raise
+                continue
+            try:
+                self._check_free(bucket, path, folder, draft.name)
+            except BaseException:
+                draft.close()
+                raise
+            return draft
         raise AssertionError("unreachable")
+
+    def _taking(
+        self, bucket: str, path: KeyPath, folder: int, there: bytes
+    ) -> AbstractContextManager[None]:
+        """To be held around the call that gives an object its name in ``folder``.
+
+        ``there`` is a name in that folder. Entering raises `KeyNotSupported` where the object's
+        name would hit something spelled otherwise.
+        """
+        if not self._folds(bucket, path.parents, folder, there):
+            return _NOTHING_TO_LOOK_AT
+        where = self._base(bucket)
+        return folding.taking(lambda: self._open_bucket(bucket), folder, where, path)
+
+    def _check_free(self, bucket: str, path: KeyPath, folder: int, there: bytes) -> None:
+        """Tell before its bytes are fetched that an object cannot be (`_taking`)."""
+        if self._folds(bucket, path.parents, folder, there):
+            folding.check_free(self._open_bucket(bucket), self._base(bucket), path)
 
     def _open_for_writing(self, bucket: str, path: KeyPath, made: list[int] | None = None) -> int:
         sync = self._durability != "none"
@@ -97,6 +124,7 @@ class Writing(Root):
                 above = open_below(self._open_bucket(bucket), path.parents[:depth], path.key)
                 try:
                     os.rmdir(path.parents[depth], dir_fd=above)
+                    folding.forget(self._base(bucket), path.parents[: depth + 1])
                 finally:
                     os.close(above)
 
@@ -119,7 +147,8 @@ class Writing(Root):
             os.fsync(fd)
         found = os.fstat(fd)
         try:
-            draft.publish(path.name, overwrite=overwrite, sync_names=self._durability == "file")
+            with self._taking(bucket, path, draft.folder, draft.name):
+                draft.publish(path.name, overwrite=overwrite, sync_names=self._durability == "file")
         except OSError as error:
             if not isinstance(error, StorageError) and is_conflict(error):
                 raise file_and_folder(path.key) from None
@@ -152,9 +181,15 @@ class Writing(Root):
             try:
                 os.mkdir(path.name, dir_fd=parent)
             except FileExistsError:
+                self._check_free(bucket, path, parent, path.name)
                 if new:
                     raise ObjectExists(f"{path.key!r} is there already") from None
             else:
+                try:
+                    self._check_free(bucket, path, parent, path.name)
+                except StorageError:
+                    os.rmdir(path.name, dir_fd=parent)
+                    raise
                 if self._durability != "none":
                     sync_folder(parent)
             folder = open_below(os.dup(parent), (path.name,), path.key, create=True)
@@ -167,7 +202,7 @@ class Writing(Root):
         finally:
             os.close(folder)
 
-    def _put_link(self, path: KeyPath, draft: Draft, size: int) -> Stored:
+    def _put_link(self, bucket: str, path: KeyPath, draft: Draft, size: int) -> Stored:
         """Turn a draft that holds the text of a link into that link."""
         text = os.pread(draft.fd, PATH_MAX, 0)
         if not _stays_inside(path.parents, text):
@@ -175,7 +210,8 @@ class Writing(Root):
                 f"{path.key!r}: it stands for a symbolic link that leads, or may lead, out of the "
                 "folder, which is not made"
             )
-        found = draft.publish_link(path.name, text)
+        with self._taking(bucket, path, draft.folder, draft.name):
+            found = draft.publish_link(path.name, text)
         return Stored(size, version_token(found), None, found.st_mtime_ns)
 
     @staticmethod
