@@ -51,8 +51,8 @@
 
   // Names may be long: a link of text wraps where a button of Jupyter's would not.
   const LINK =
-    'background:none;border:none;padding:0;font:inherit;text-align:left;overflow-wrap:anywhere;' +
-    'cursor:pointer;color:var(--jp-content-link-color)';
+    'display:inline;background:none;border:none;padding:0;font:inherit;letter-spacing:normal;' +
+    'text-align:left;overflow-wrap:anywhere;cursor:pointer;color:var(--jp-content-link-color)';
 
   function small(node) {
     node.style.cssText =
@@ -154,7 +154,7 @@
       item.addClass('svstorage-status');
       const button = element('button', '', item.node, 'jp-StatusBar-TextItem');
       button.style.cssText =
-        'background:none;border:none;padding:0;color:inherit;font:inherit;cursor:pointer;line-height:22px';
+        'background:none;border:none;padding:0;color:inherit;font:inherit;cursor:pointer;line-height:23px';
       const mark = element('span', '', button);
       const text = element('span', '', button);
       let status = { state: 'off' };
