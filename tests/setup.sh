@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and pip does not bring: Azurite and playwright-core (npm, into
-# tests/servers/node), sshd and chromium (apt, only if missing and only as root or with sudo).
+# tests/servers/node), sshd, libfuse2 and chromium (apt, only if missing and only as root or with
+# sudo).
 # Safe to run again; quick when done.
 set -eu
 cd "$(dirname "$0")/.."
@@ -38,6 +39,19 @@ if ! command -v sshd >/dev/null 2>&1 && [ ! -x /usr/sbin/sshd ]; then
             systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
         fi
     ' >&2 || echo "setup: no openssh-server; the SFTP tests will be skipped" >&2
+fi
+
+if ! PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libfuse\.so\.2'; then
+    root=
+    [ "$(id -u)" = 0 ] || root="sudo -n"
+    echo "setup: apt-get install libfuse2 (the disk that folds names)" >&2
+    # Ubuntu since 24.04 calls it libfuse2t64, and takes the old name too.
+    $root env DEBIAN_FRONTEND=noninteractive sh -c '
+        apt-get install -y -qq --no-install-recommends libfuse2 >/dev/null 2>&1 || {
+            apt-get update -qq
+            apt-get install -y -qq --no-install-recommends libfuse2
+        }
+    ' >&2 || echo "setup: no libfuse2; the tests of disks that fold names will be skipped" >&2
 fi
 
 if ! command -v chromium >/dev/null 2>&1; then
