@@ -89,7 +89,7 @@ def listed_in(
     comes next can a merge tell whether a folder marker is all that there is of its folder."""
     if span is None:
         return listed(end, stop=stop, may_be_missing=may_be_missing)
-    # A service that cannot begin in the middle (Azure) at least lists only the keys of a stem.
+    # A service that cannot begin in the middle (older Azure) at least lists only keys of a stem.
     narrow = replace(end, prefix=end.prefix + span.stem)
     start = "" if span.after is None else end.prefix + span.after
     items = listed(narrow, start_after=start, stop=stop, may_be_missing=may_be_missing)

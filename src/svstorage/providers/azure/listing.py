@@ -151,6 +151,12 @@ def in_byte_order(entries: Iterator[Entry]) -> Iterator[Entry]:
     yield from _sorted(held)
 
 
+def start(after: str) -> str:
+    """Where a listing may begin, whichever of the two orders the service has (see
+    `in_byte_order`), without a gap in what follows ``after`` by its bytes."""
+    return after[: next((i for i, c in enumerate(after) if c > "\ud7ff"), None)]
+
+
 def item_order(item: Entry | CommonPrefix) -> bytes:
     """Sort key of what a listing by level holds: objects and folders mixed, by their bytes."""
     return key_order(item.prefix if isinstance(item, CommonPrefix) else item.key)

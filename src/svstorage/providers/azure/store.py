@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from svstorage.credentials.base import CredentialSource
     from svstorage.providers.azure.config import AzureConfig
 
+START_VERSION = "2026-02-06"
+"""The service version that brought ``startFrom`` to List Blobs."""
 _MAX_PRESIGN = 7 * 24 * 3600
 _DELETING_THREADS = 8
 
@@ -53,6 +55,7 @@ class AzureStore(Copying):
         self, config: AzureConfig, credentials: CredentialSource[AzureCredentials] | None
     ) -> None:
         super().__init__(config, credentials)
+        self._has_start = True
         self.after_fork()
         forks.renew_in_child(self)
 
@@ -144,10 +147,15 @@ class AzureStore(Copying):
     def list(
         self, bucket: str, prefix: str = "", *, start_after: str = ""
     ) -> Iterator[Entry | Problem]:
-        """See `ObjectStore.list`. The service has no start: earlier keys are listed and dropped."""
+        """See `ObjectStore.list`. A service older than `START_VERSION` has no start: earlier keys
+        are listed and dropped."""
         self._check_bucket(bucket)
-        entries = self._entries(bucket, prefix)
-        if not self._traits().folders:
+        folders = self._traits().folders
+        # Folder by folder, keys of later bytes may come before the start: where the account may
+        # be one that lists so, it is not told.
+        flat = not folders and self._known is not None
+        entries = self._entries(bucket, prefix, listing.start(start_after) if flat else "")
+        if not folders:
             entries = listing.in_byte_order(entries)
         if not start_after:
             return entries
@@ -160,8 +168,9 @@ class AzureStore(Copying):
             # A page may hold its prefixes and its blobs one after the other.
             yield from sorted(page, key=listing.item_order)
 
-    def _entries(self, bucket: str, prefix: str) -> Iterator[Entry]:
-        for page in self._pages(bucket, prefix, {}):
+    def _entries(self, bucket: str, prefix: str, start: str) -> Iterator[Entry]:
+        more = {"startFrom": start} if start > prefix and self._has_start else {}
+        for page in self._pages(bucket, prefix, more):
             for item in page:
                 if isinstance(item, Entry):
                     yield item
@@ -174,7 +183,16 @@ class AzureStore(Copying):
             query["prefix"] = prefix
         target = Target("list", bucket)
         while True:
-            _, body = self.client.call(target, "GET", query=query)
+            try:
+                headers = {"x-ms-version": START_VERSION} if "startFrom" in query else {}
+                _, body = self.client.call(target, "GET", query=query, headers=headers)
+            except ObjectError as error:
+                if type(error) is not ObjectError or "startFrom" not in query or "marker" in query:
+                    raise
+                # Not a version that the service knows. All of the listing holds the rest of it too.
+                self._has_start = False
+                del query["startFrom"]
+                continue
             page = listing.parse_blobs(body)
             yield page.items
             if not page.next_marker:
