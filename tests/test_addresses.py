@@ -14,7 +14,6 @@ from svstorage.addresses import (
     Address,
     Kind,
     display,
-    escape_glob,
     has_glob,
     parse,
     split_glob,
@@ -262,8 +261,9 @@ def test_split_glob(text: str, literal: str, pattern: str) -> None:
 
 @given(st.text("ab*?[]!^-/"))
 def test_an_escaped_text_is_literal(text: str) -> None:
-    assert split_glob(escape_glob(text)) == (text, "")
-    assert re.match(_fnmatch(escape_glob(text)), text)
+    escaped = re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
+    assert split_glob(escaped) == (text, "")
+    assert re.match(_fnmatch(escaped), text)
 
 
 def _fnmatch(pattern: str) -> str:

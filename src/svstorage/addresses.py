@@ -257,11 +257,6 @@ def has_glob(address: Address) -> bool:
     return bool(split_glob(address.pattern)[1])
 
 
-def escape_glob(text: str) -> str:
-    """The pattern that only ``text`` itself matches."""
-    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
-
-
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _JOINERS = "\u200c\u200d"
 """Format characters that ordinary names in many scripts need; they move nothing."""
