@@ -51,7 +51,7 @@ def rclone(folder: Path, *options: str) -> Iterator[DavServer]:
     command = [
         needs("rclone"), "serve", "webdav", str(root), "--addr", f"127.0.0.1:{port}",
         "--user", USER, "--pass", PASSWORD, "--config", str(folder / "none.conf"),
-        "--dir-cache-time", "0s", "--no-unicode-normalization", "--etag-hash", "MD5", *options,
+        "--no-unicode-normalization", "--etag-hash", "MD5", *options,
     ]  # fmt: skip
     scheme = "https" if "--cert" in options else "http"
     with running(command, folder=folder, ready=lambda: listens(port)):

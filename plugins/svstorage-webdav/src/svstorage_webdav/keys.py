@@ -55,8 +55,9 @@ def _why_not(name: str) -> str | None:
         return "a name in it is empty (two / in a row, or first)"
     if name in (".", ".."):
         return f"the name {name!r} means another folder"
-    if "\0" in name:
-        return "it contains a NUL character"
+    if any(character < " " for character in name):
+        # Some servers drop them from the header Destination without a word.
+        return "it contains a control character"
     if len(name) > NAME_MAX:
         return f"a name in it is longer than {NAME_MAX} bytes"
     try:

@@ -127,15 +127,16 @@ class _Reading:
         size = found.get("DAV:}getcontentlength", "")
         if size.isascii() and size.isdigit():
             row.size = int(size)
-        row.modified_ns = moment(found.get("DAV:}getlastmodified")) or row.modified_ns
+        if "DAV:}getlastmodified" in found:
+            row.modified_ns = moment(found["DAV:}getlastmodified"])
         row.etag = version(found.get("DAV:}getetag")) or row.etag
         row.checksum = _md5(found.get(_CHECKSUM, "")) or row.checksum
 
 
-def moment(text: str | None) -> int | None:
+def moment(text: str) -> int | None:
     """An HTTP date in nanoseconds since 1970; None where it is none."""
     with suppress(ValueError, TypeError, OverflowError):
-        return int(parsedate_to_datetime(text or "").timestamp()) * 1_000_000_000
+        return int(parsedate_to_datetime(text).timestamp()) * 1_000_000_000
     return None
 
 
