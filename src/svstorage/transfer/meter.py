@@ -45,7 +45,6 @@ class Meter:
         listing_done: bool,
         concurrency: int,
         phase: str,
-        failures: tuple[str, ...],
     ) -> Progress:
         now = time.monotonic()
         finished = counters.copied + counters.skipped + counters.failed + counters.excluded
@@ -66,7 +65,6 @@ class Meter:
             else None,
             concurrency=concurrency,
             phase=phase,
-            last_failures=failures,
         )
 
     def _eta(

@@ -74,7 +74,6 @@ class Progress:
     """Seconds left by objects and bytes; None while the listing still runs."""
     concurrency: int
     phase: str
-    last_failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

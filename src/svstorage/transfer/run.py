@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from svstorage.addresses import display
 from svstorage.errors import Interrupted, StorageError, UsageError
 from svstorage.plugins import Registry
 from svstorage.strategies.base import Pair
@@ -270,16 +269,12 @@ class Run:
             return
         if self.hooks.report is not None:
             self.hooks.report.flush()
-        last = tuple(
-            f"{display(f.source)}: {display(f.error or '')}" for f in self.ledger.failures[-3:]
-        )
         self.hooks.on_progress(
             self._meter.snapshot(
                 self.ledger.combined() if self.ledger.planned.listed else self.ledger.counters,
                 listing_done=self._planning_done,
                 concurrency=self._concurrency.limit,
                 phase=phase,
-                failures=last,
             )
         )
 
