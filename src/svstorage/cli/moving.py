@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from svstorage.cli.deleting import Deleter
+from svstorage.cli.failure import message_of
 from svstorage.cli.retrying import retrying
 from svstorage.cli.state import State
 from svstorage.cli.targets import Target, locate
-from svstorage.errors import ObjectNotFound
+from svstorage.errors import ObjectChanged, ObjectNotFound, StorageError
 
 if TYPE_CHECKING:
     from svstorage.model import Entry
     from svstorage.transfer.report import Report, Result
 
 _BATCH = 500
+_AT_ONCE = 16
+"""Sources looked at in the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """A source whose copy the destination has confirmed."""
+
+    source: Target
+    destination: Target
+    result: Result
+    before: bool
+    """By an earlier run, of which only the journal knows."""
+    began: float
+    """When its copy began, in seconds since 1970."""
 
 
 class Mover:
-    """Hears of each copied object and deletes its source, if that is still the one copied."""
+    """Hears of each copied object and deletes its source, if that is still the one copied.
+
+    Sources are looked at and deleted in batches, as one request after another would take longer
+    than the copies did.
+    """
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.deleter = Deleter(state, quiet=True)
-        self._waiting: dict[str, list[str]] = {}
-        self._targets: dict[str, Target] = {}
-        self._count = 0
+        self._waiting: list[_Copied] = []
         self._began = time.time()
 
     @property
@@ -47,26 +66,44 @@ class Mover:
         destination = locate(self.state, result.destination)
         if self._is_one(source, destination):
             return
-        try:
-            entry = retrying(lambda: source.store.head(source.bucket, source.key)).entry
-        except ObjectNotFound:
-            return  # gone already: the move is complete
-        if self._changed_since(entry, destination) if before else _changed(entry, result):
-            reason = "changed after it was copied, so it was not deleted"
-            self.deleter.failed(source, source.key, reason, "ObjectChanged")
-            return
-        place = source.base
-        self._targets.setdefault(place, source)
-        self._waiting.setdefault(place, []).append(source.key)
-        self._count += 1
-        if self._count >= _BATCH:
+        began = time.time() - max(result.seconds, 0.0)
+        self._waiting.append(_Copied(source, destination, result, before, began))
+        if len(self._waiting) >= _BATCH:
             self.finish()
 
     def finish(self) -> None:
         """Delete what is waiting."""
-        waiting, self._waiting, self._count = self._waiting, {}, 0
-        for place, keys in waiting.items():
-            self.deleter.delete(self._targets[place], keys)
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        places: dict[str, tuple[Target, list[str]]] = {}
+        with ThreadPoolExecutor(min(_AT_ONCE, len(waiting)), "mv-look") as pool:
+            # The verdicts of all of them before anything is deleted or told.
+            verdicts = list(pool.map(self._why_not, waiting))
+        for one, why_not in zip(waiting, verdicts, strict=True):
+            source = one.source
+            if why_not is None:
+                places.setdefault(source.base, (source, []))[1].append(source.key)
+            elif not isinstance(why_not, ObjectNotFound):
+                kind = type(why_not).__name__
+                self.deleter.failed(source, source.key, message_of(why_not), kind)
+        for target, keys in places.values():
+            self.deleter.delete(target, keys)
+
+    def _why_not(self, one: _Copied) -> StorageError | None:
+        """Why a source is not to be deleted; `ObjectNotFound` where it is gone already."""
+        source = one.source
+        try:
+            entry = retrying(lambda: source.store.head(source.bucket, source.key)).entry
+            if one.before:
+                changed = self._changed_since(entry, one.destination)
+            else:
+                changed = _changed(entry, one)
+        except StorageError as error:
+            return error
+        if changed:
+            return ObjectChanged("changed after it was copied, so it was not deleted")
+        return None
 
     def joined(self, report: Report) -> Report:
         """The report of the copies as that of the move: what was deleted is of the source."""
@@ -81,7 +118,12 @@ class Mover:
         """Whether a source of an earlier move may have changed since this one listed it."""
         from svstorage.transfer.compare import CLOCK_DOUBT_NS, comparable
 
-        there = retrying(lambda: destination.store.head(destination.bucket, destination.key)).entry
+        try:
+            there = retrying(
+                lambda: destination.store.head(destination.bucket, destination.key)
+            ).entry
+        except ObjectNotFound:
+            raise ObjectChanged("its copy is not there, so it was not deleted") from None
         if entry.size != there.size:
             return True
         if comparable(entry.checksum, there.checksum):
@@ -104,7 +146,8 @@ class Mover:
         return False
 
 
-def _changed(entry: Entry, result: Result) -> bool:
+def _changed(entry: Entry, copied: _Copied) -> bool:
+    result = copied.result
     if entry.size != result.size:
         return True
     one, two = entry.checksum, result.checksum
@@ -112,6 +155,5 @@ def _changed(entry: Entry, result: Result) -> bool:
         return one.value != two.value
     # No checksum to go by: what was written since the copy of this object began is another one.
     # A service's clock may be off; then the source stays, which loses nothing.
-    began = time.time() - max(result.seconds, 0.0)
     newest = max(entry.changed_ns or 0, entry.modified_ns or 0)
-    return newest / 1e9 > began
+    return newest / 1e9 > copied.began
