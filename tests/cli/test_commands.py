@@ -268,3 +268,23 @@ def test_one_missing_address_does_not_stop_the_others(disk: Store, name: str) ->
     assert done.err.count("error: ") == 1
     assert "missing" in done.err
     assert "1234" in done.out if name == "cat" else "there" in done.out
+
+
+@pytest.mark.parametrize(
+    "words", [["cat"], ["stat"], ["ls"], ["du"], ["find"], ["rm"], ["rm", "-r"]], ids=" ".join
+)
+def test_what_is_missing_is_told_alike(store: Store, words: list[str], tmp_path: Path) -> None:
+    """S3 does not say of a HEAD whether the bucket or the object is missing; a path has neither."""
+    missing = store(*words, "sv://no-such-bucket/k")
+    assert missing.code == 1
+    assert "error: sv://no-such-bucket/k: there is no such bucket\n" in missing.err
+    path = store(*words, tmp_path / "none" / "k")
+    assert path.code == 1
+    assert "bucket" not in path.err
+
+
+def test_a_bucket_that_is_not_there_cannot_be_removed(store: Store) -> None:
+    missing = store("rb", "sv://no-such-bucket")
+    assert (missing.code, missing.err) == (
+        1, "error: sv://no-such-bucket: there is no such bucket\n",
+    )  # fmt: skip

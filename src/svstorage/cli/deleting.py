@@ -18,6 +18,7 @@ class Deleter:
     """Deletes in batches and counts; a failure is named and does not stop the others."""
 
     def __init__(self, state: State, *, dry_run: bool = False, quiet: bool = False) -> None:
+        self.state = state
         self.out = state.out
         self.quiet = quiet
         self.dry_run = dry_run

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from svstorage.cli import logs
 from svstorage.cli.failure import message_of
 from svstorage.cli.state import State
-from svstorage.errors import BucketNotFound, ObjectError, ObjectNotFound
+from svstorage.errors import BucketNotFound, ObjectError, ObjectNotFound, StorageError
 
-# The same words whatever the storage; what the service said itself is in the log.
-_NOT_THERE: dict[type[ObjectError], str] = {
-    ObjectNotFound: "there is no such object",
-    BucketNotFound: "there is no such bucket",
-}
+
+def what_is_missing(state: State, address: str, error: ObjectNotFound) -> str:
+    """The same words whatever the storage: S3 answers a HEAD of an object in a missing bucket
+    as that of a missing object, and paths of this machine have no buckets."""
+    place = state.opener.open(address)
+    if place.is_local_path:
+        return "there is no such file or folder"
+    if isinstance(error, BucketNotFound):
+        return "there is no such bucket"
+    with suppress(StorageError):  # who may not ask this hears of the object
+        if not place.bucket_exists():
+            return "there is no such bucket"
+    return "there is no such object"
 
 
 class Each:
     """Remembers whether any address failed; ``exit_code`` says so."""
 
     def __init__(self, state: State) -> None:
+        self.state = state
         self.out = state.out
         self.exit_code = 0
 
@@ -34,6 +43,9 @@ class Each:
             self.exit_code = 1
             text = message_of(error)
             if address not in text and "there is no such" not in text:
+                # What the service said itself is in the log.
                 logs.log.debug("%s: %s", address, text)
-                text = f"{address}: {_NOT_THERE.get(type(error), text)}"
+                if isinstance(error, ObjectNotFound):
+                    text = what_is_missing(self.state, address, error)
+                text = f"{address}: {text}"
             self.out.failure(text, kind=type(error).__name__, address=address, exit_code=1)

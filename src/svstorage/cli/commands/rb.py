@@ -34,9 +34,10 @@ def command(state: State, addresses: tuple[str, ...], force: bool) -> int:
     for target in [locate_bucket(state, address) for address in addresses]:
         try:
             _remove(target, lister, deleter if force else None)
-        except ObjectError as error:
+        except ObjectError as caught:
+            error = _told(target, caught)
             if len(addresses) == 1:
-                raise
+                raise error from caught
             failed = True  # and does not stop the others
             state.out.failure(
                 message_of(error), kind=type(error).__name__, address=target.address(), exit_code=1
@@ -47,6 +48,13 @@ def command(state: State, addresses: tuple[str, ...], force: bool) -> int:
         else:
             state.out.note(f"removed {target.address()}")
     return 1 if failed else 0
+
+
+def _told(target: Target, error: ObjectError) -> ObjectError:
+    """The same words whatever the storage."""
+    if isinstance(error, BucketNotFound):
+        return BucketNotFound(f"{target.address()}: there is no such bucket")
+    return error
 
 
 def _remove(target: Target, lister: Lister, deleter: Deleter | None) -> None:

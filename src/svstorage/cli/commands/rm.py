@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from svstorage.cli.deleting import Deleter
+from svstorage.cli.each import what_is_missing
 from svstorage.cli.failure import message_of
 from svstorage.cli.listing import Lister, head_or_none, resumed_level
 from svstorage.cli.options import subcommand
@@ -80,9 +81,11 @@ def command(
 
 def _missing(deleter: Deleter, target: Target, error: ObjectNotFound, *, alone: bool) -> None:
     """As with rm(1): what is not there is named, and the others are deleted."""
-    if alone:
-        raise error
     reason = message_of(error).removeprefix(f"{target.text}: ")
+    if not reason.startswith(("there is no such", "nothing matches")):
+        reason = what_is_missing(deleter.state, target.text, error)
+    if alone:
+        raise type(error)(f"{target.text}: {reason}")
     deleter.failed(target, target.key, reason, type(error).__name__)
 
 
