@@ -67,6 +67,7 @@ def wsgidav(folder: Path) -> Iterator[DavServer]:
     config = {
         "host": "127.0.0.1",
         "port": port,
+        "server_args": {"numthreads": 40, "timeout": 120},
         "provider_mapping": {"/": str(root.parent)},
         "http_authenticator": {"accept_basic": True, "accept_digest": False},
         "simple_dc": {"user_mapping": {"*": {USER: {"password": PASSWORD}}}},

@@ -67,3 +67,8 @@ class TestWebdav(ProviderContract):
                 one.result()
         assert not odd
         assert subject.get("o") == versions[3]
+
+    def test_many_objects_at_once(self, subject: Subject, dav: DavServer) -> None:
+        if dav.name == "wsgidav":
+            pytest.skip("cheroot resets connections where more come than it has threads for")
+        super().test_many_objects_at_once(subject)

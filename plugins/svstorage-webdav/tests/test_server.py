@@ -116,7 +116,7 @@ def test_a_killed_copy_leaves_nothing_under_the_name(dav: DavServer, tmp_path: P
     source.write_bytes(os.urandom(2**20) * 16)
     command = [sys.executable, "-m", "svstorage.cli", "cp", str(source), "sv://kill/big"]
     env = {**{name: os.environ[name] for name in ("PATH", "HOME")}, **dav.env()}
-    first = subprocess.Popen([*command, "--bwlimit", "2M"], env=env, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen([*command, "--bwlimit", "1M"], env=env, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list((dav.root / "kill").iterdir()) and time.monotonic() < deadline:
         time.sleep(0.02)
