@@ -245,6 +245,22 @@ def test_a_part_altered_on_its_way_is_sent_again_alone(
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize(("retries", "sent"), [(0, 1), (1, 4)])
+def test_retries_bound_the_tries_of_a_part_too(
+    side: SideOf, fault_proxy: Callable[..., FaultProxy], retries: int, sent: int
+) -> None:
+    """(1 + retries) tries of the object, in each as many of the part (and never above four)."""
+    source, destination = side("local"), side("moto")
+    source.put("big", BIG)
+    proxy = fault_proxy(destination.server.endpoint)
+    proxy.rules.append(status(500, method="PUT", path=r"partNumber=3\b"))
+    report = sync(source, destination.through(proxy), retries=retries)
+    assert not report.ok
+    assert len(proxy.faults()) == sent
+    assert not destination.keys()
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("to", ["local", "azure"])
 @pytest.mark.parametrize("made", ["in parts", "at once"])
 def test_a_range_altered_on_its_way_down_is_noticed(

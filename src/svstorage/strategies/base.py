@@ -154,6 +154,8 @@ class Context:
     """Call when the service asks to slow down, and the try is made again within the strategy."""
     part_threads: int = 4
     """How many parts of one object may move at once."""
+    part_tries: int = 4
+    """How many tries one part may have within this one try of its object."""
 
 
 class Strategy(Protocol):

@@ -301,7 +301,7 @@ class _PartsCopy:
 
     def _carry_part(self, upload_id: str, number: int, offset: int, length: int) -> Part:
         """One part, with tries of its own: of ten thousand parts some always fail."""
-        for attempt in range(1, PART_TRIES):
+        for attempt in range(1, min(PART_TRIES, self.context.part_tries)):
             try:
                 return self._carry_part_once(upload_id, number, offset, length)
             except (ServiceError, ConnectionFailed, Throttled, ChecksumMismatch) as error:

@@ -147,6 +147,7 @@ class Carrier:
             resumed=self._progress_for(attempt, None),
             check_stop=self._stop.check,
             throttled=self._throttled,
+            part_tries=1 + self._options.retries,  # the strategy has a limit of its own
         )
         if self._options.on_exists == "error" and attempt.work.existing is not None:
             raise ObjectExists(f"{display(job.destination_key)}: it is there already")

@@ -21,7 +21,8 @@ class TransferOptions:
     within a folder, ``**`` crosses folders; a pattern without ``/`` matches the last component).
     Sizes are in bytes; ``newer_than`` and ``older_than`` are seconds since 1970 UTC.
     ``concurrency`` None adapts; ``bwlimit`` is bytes a second over the whole run; ``retries``
-    counts further tries of one object after the first. ``max_errors`` None goes on to the end.
+    counts further tries of one object after the first (within each try, a part of a big object has
+    up to three, if ``retries`` is as much). ``max_errors`` None goes on to the end.
     ``max_delete`` None means 10 % of the destination or 1,000 objects, whichever is larger.
     """
 
