@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import svstorage.api
 from svstorage import aio
 from svstorage.errors import UsageError
 from svstorage.transfer.options import TransferOptions
@@ -174,3 +175,60 @@ def test_several_at_once(sides: tuple[Side, Side], side: SideOf) -> None:
 
     assert all(report.ok for report in asyncio.run(main()))
     assert all(target.content() == source.content() for target in targets)
+
+
+def test_a_loop_that_is_behind_holds_the_run_up(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = sides
+    monkeypatch.setattr(aio, "_WAITING", 10)
+    heard: list[Any] = []
+    behind: list[int] = []
+    told = 0
+    real = svstorage.api.sync
+
+    def counting(*args: Any, **keywords: Any) -> Any:
+        on_result = keywords["on_result"]
+
+        def count(result: Any) -> None:
+            nonlocal told
+            on_result(result)
+            told += 1
+            behind.append(told - len(heard))
+
+        return real(*args, **{**keywords, "on_result": count})
+
+    monkeypatch.setattr(svstorage.api, "sync", counting)
+
+    async def main() -> Any:
+        task = asyncio.create_task(
+            aio.sync(
+                source.address,
+                destination.address,
+                destination=destination.storage,
+                on_result=heard.append,
+            )
+        )
+        await asyncio.sleep(0)
+        for _ in range(400):
+            time.sleep(0.005)  # a program that leaves its loop no time
+            await asyncio.sleep(0)
+            if task.done():
+                break
+        return await task
+
+    assert asyncio.run(main()).ok
+    assert len(heard) == 100
+    assert max(behind) <= 10
+
+
+def test_a_loop_that_was_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "_WAITING", 1)
+    monkeypatch.setattr(aio, "_LOOK_EVERY", 0.01)
+    loop = asyncio.new_event_loop()
+    try:
+        call = aio._InLoop(loop, print)
+        for number in range(3):
+            call(number)
+    finally:
+        loop.close()
