@@ -250,9 +250,8 @@ class Keeper:
         self._looked_at_all = False
         text = str(error) or type(error).__name__
         self._say_once(f"{state}: {text}", anew=self._failures == 1)
-        if state == "offline":
-            with contextlib.suppress(StorageError, OSError, sqlite3.Error):
-                self.status.pending = self._unsent()
+        with contextlib.suppress(StorageError, OSError, sqlite3.Error):
+            self.status.pending = self._unsent()
         self._to(state, text)
 
     def _say_once(self, text: str, *, anew: bool = False) -> None:

@@ -71,11 +71,20 @@ class Sides:
     left_out: dict[str, str] = field(default_factory=dict)
     """The same for things that never were files, such as links: nothing to worry about."""
 
-    def covers(self, key: str) -> bool:
-        """Whether the key, or a folder that holds it, is one that could not be looked at."""
-        key = key.rstrip("/")
+    def covers(self, one: Seen) -> bool:
+        """Whether the file, or a folder that holds it, is one that could not be looked at.
+
+        What never was a file here and is one in the storage becomes a problem by that: it would
+        be missing without a word.
+        """
+        key = one.key.rstrip("/")
         while key:
-            if key in self.problems or key in self.left_out:
+            if key in self.problems:
+                return True
+            if key in self.left_out:
+                if one.remote is not None:
+                    reason = self.left_out[key]
+                    self.problems[key] = f"{reason}; what the storage holds there is not fetched"
                 return True
             key = key.rpartition("/")[0]
         return False

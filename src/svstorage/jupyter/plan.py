@@ -63,7 +63,7 @@ class Planner:
                 open_questions.append(one)
         hidden = bool(sides.problems or sides.left_out)
         for one in open_questions:
-            if hidden and sides.covers(one.key):
+            if hidden and sides.covers(one):
                 continue
             if self._is_too_large(one, plan):
                 continue
