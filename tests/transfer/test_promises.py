@@ -72,6 +72,19 @@ def test_empty_source_deletes_nothing_unless_meant(side: SideOf, kind: str) -> N
     assert destination.keys() == {}
 
 
+def test_too_many_deletions_are_refused_after_the_copies(side: SideOf) -> None:
+    source, destination = side("local"), side("local")
+    source.put("a", b"a")
+    for key in "xyz":
+        destination.put(key, b"old")
+    for dry_run in (True, False):
+        report = sync(source, destination, delete=True, max_delete=2, dry_run=dry_run)
+        assert report.exit_code == 2
+        assert "--max-delete 3" in (report.fatal or "")
+        assert ("is copied" in (report.fatal or "")) is not dry_run
+    assert set(destination.keys()) == {"a", "x", "y", "z"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_source_deletes_nothing(side: SideOf, kind: str) -> None:
     source, destination = side(kind), side("local")

@@ -63,7 +63,8 @@ class Deletions:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing is deleted. ``exit_code`` 2: the request is unsafe; 1: something failed."""
+    """Why nothing is deleted. ``exit_code`` 2: the request is unsafe, and another option mends it,
+    though the copies have been made by now; 1: something failed."""
 
     reason: str
     exit_code: int = 1
@@ -91,9 +92,10 @@ def refusal(
     if allowed is None:
         allowed = max(LEAST_ALLOWED, int(trust.destination_objects * SHARE_ALLOWED))
     if deletions.count > allowed:
+        made = "" if options.dry_run else "; what was to be copied is copied"
         return Refusal(
             f"{deletions.count} objects would be deleted, more than --max-delete allows "
-            f"({allowed}), so nothing was deleted. If that is meant: "
+            f"({allowed}), so nothing was deleted{made}. If it is meant: "
             f"--max-delete {deletions.count}",
             exit_code=2,
         )
