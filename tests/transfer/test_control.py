@@ -189,9 +189,7 @@ def test_time_left_is_the_slower_of_bytes_and_objects() -> None:
     meter = Meter()
 
     def snapshot(counters: Counters, *, done: bool = True) -> Any:
-        return meter.snapshot(
-            counters, listing_done=done, concurrency=1, phase="copying"
-        )
+        return meter.snapshot(counters, listing_done=done, concurrency=1, phase="copying")
 
     snapshot(Counters(listed=100, bytes_listed=1000))
     meter._samples[0] = (meter._samples[0][0] - 10, 0, 0)

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from svstorage.errors import AccessRefused, ObjectError, ObjectNotFound
 from svstorage.model import Entry, Problem
+from svstorage_sftp import uploads
 from svstorage_sftp.store import SftpStore
 
 
@@ -172,3 +174,26 @@ def test_a_bucket_that_is_a_link_is_none(store: SftpStore, root: Path, tmp_path:
         assert os.listdir(tmp_path) == []
     finally:
         (root / "linked").unlink()
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+def test_a_part_that_no_flush_confirmed_counts_for_no_later_process(
+    store: SftpStore, bucket: Path, monkeypatch: pytest.MonkeyPatch, flushes: bool
+) -> None:
+    if not flushes:  # OpenSSH always can: this is how asyncssh tells of a server that cannot
+
+        async def refused(file: object) -> None:
+            raise asyncssh.SFTPOpUnsupported("fsync not supported by server")
+
+        monkeypatch.setattr(asyncssh.SFTPClientFile, "fsync", refused)
+    upload = store.start_upload("b", "big", size=4)
+    part = store.put_part("b", "big", upload, number=1, offset=0, size=2, body=b"ab")
+    assert store.list_parts("b", "big", upload) == [part]
+    uploads._process.cache_clear()  # as another process finds it
+    assert store.list_parts("b", "big", upload) == ([part] if flushes else [])
+    both = [
+        store.put_part("b", "big", upload, number=n, offset=2 * n - 2, size=2, body=body)
+        for n, body in ((1, b"ab"), (2, b"cd"))
+    ]
+    store.complete_upload("b", "big", upload, both)
+    assert read(store, "big") == b"abcd"

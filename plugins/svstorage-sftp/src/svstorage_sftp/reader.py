@@ -14,7 +14,8 @@ from svstorage_sftp.entries import version
 from svstorage_sftp.failures import failure
 from svstorage_sftp.session import Session
 
-BLOCK = 256 * 1024
+BLOCK = 255 * 1024
+"""One request: the most that OpenSSH takes in one (limits@openssh.com); others get smaller ones."""
 AHEAD = 4
 """Blocks under way at once: with a megabyte, 100 Mbit/s are filled over 80 ms of distance."""
 

@@ -32,6 +32,8 @@ LOGIN_SECONDS = 30
 # A server that says nothing for a minute is gone; a slow disk behind it still answers these.
 KEEPALIVE_SECONDS = 15
 KEEPALIVE_COUNT = 4
+# Before ChaCha20, which asyncssh prefers: it costs a Python client a fifth more CPU.
+_FAST_FIRST = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
 class Session:
@@ -102,6 +104,7 @@ class Session:
                 gss_host=None,
                 host_based_auth=False,
                 known_hosts=known,
+                encryption_algs=_FAST_FIRST,
                 connect_timeout=CONNECT_SECONDS,
                 login_timeout=LOGIN_SECONDS,
                 keepalive_interval=KEEPALIVE_SECONDS,

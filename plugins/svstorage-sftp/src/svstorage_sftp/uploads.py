@@ -2,7 +2,8 @@
 
 An upload is two files beside the object to be, hidden as drafts are: ``…-part-…`` takes the bytes
 of every part at its offset, ``…-list-…`` is its record. One line of JSON is added to the record for
-each part, after the bytes of the part were flushed.
+each part, after the bytes of the part were flushed. Where the server cannot flush, a restart of its
+machine might lose them: such a part counts only for the process that sent it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -108,7 +110,7 @@ class Uploads:
             try:
                 name = f"{shown(key)}: part {number}"
                 crc = send(self._session, file, body, size, name, offset=offset)
-                self._session.run(_flushed(file))
+                flushed = self._session.run(_flushed(file))
             except asyncssh.SFTPFailure:
                 self._session.run(why_write_failed(client, path.rpartition(b"/")[0], key))
                 raise
@@ -116,8 +118,10 @@ class Uploads:
                 with contextlib.suppress(OSError, asyncssh.Error):
                     self._session.run(file.close())
             part = Part(number, size, f"{crc:08x}", offset)
-            line = _line({"number": number, "size": size, "etag": part.etag, "offset": offset})
-            self._session.run(self._note(client, _beside(path, "list", upload_id), line))
+            line = {"number": number, "size": size, "etag": part.etag, "offset": offset}
+            if not flushed:
+                line["unflushed"] = _process()
+            self._session.run(self._note(client, _beside(path, "list", upload_id), _line(line)))
         return part
 
     def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
@@ -217,6 +221,8 @@ class Uploads:
             raise none
         record = _Record(header.get("size"), header.get("modified_ns"), header.get("made") or [])
         for line in lines:
+            if line.get("unflushed", _process()) != _process():
+                continue
             with contextlib.suppress(KeyError, TypeError):
                 part = Part(line["number"], line["size"], line["etag"], line["offset"])
                 record.parts[part.number] = part  # one sent again replaces the first
@@ -270,9 +276,19 @@ async def _opened(client: asyncssh.SFTPClient, path: bytes) -> asyncssh.SFTPClie
     return await client.open(path, asyncssh.FXF_WRITE, encoding=None)
 
 
-async def _flushed(file: asyncssh.SFTPClientFile) -> None:
-    with contextlib.suppress(asyncssh.SFTPOpUnsupported):
+async def _flushed(file: asyncssh.SFTPClientFile) -> bool:
+    """Bring what was written to the server's disk; False where the server has no way to."""
+    try:
         await file.fsync()
+    except asyncssh.SFTPOpUnsupported:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _process() -> str:
+    """A name of this process that no later one has; its forks count as one with it."""
+    return secrets.token_hex(8)
 
 
 def _beside(path: bytes, kind: str, number: str) -> bytes:
