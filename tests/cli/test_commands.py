@@ -280,6 +280,7 @@ def test_what_is_missing_is_told_alike(store: Store, words: list[str], tmp_path:
     assert "error: sv://no-such-bucket/k: there is no such bucket\n" in missing.err
     path = store(*words, tmp_path / "none" / "k")
     assert path.code == 1
+    assert "there is no such" in path.err
     assert "bucket" not in path.err
 
 

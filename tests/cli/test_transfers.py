@@ -237,3 +237,10 @@ def test_env_files_of_two_sides_leave_the_environment_out(
     monkeypatch.setenv("STORAGE_SECRET_KEY", "of-the-environment")
     run("cp", "-r", "--to-env", store.env_file, f"{tree}/", "public:").ok()
     assert set(store.holds()) == set(TREE)
+
+
+def test_a_folder_that_cannot_be_made_is_no_bucket(disk: Store, tmp_path: Path) -> None:
+    disk.write("k", b"1")
+    failed = disk("cp", "public:k", "/proc/none/k", "--retries", "0")
+    assert failed.code == 1
+    assert "there is no folder '/proc/none'" in failed.err

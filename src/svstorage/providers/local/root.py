@@ -107,7 +107,8 @@ class Root:
                 os.makedirs(base, exist_ok=True)
                 return open_base(base, may_be_link=self._single, flags=flags)
         except FileNotFoundError:
-            raise BucketNotFound(f"there is no bucket {shown!r}") from None
+            what = "folder" if self._single else "bucket"
+            raise BucketNotFound(f"there is no {what} {shown!r}") from None
         except OSError as error:
             if not self._single and os.path.islink(base):
                 raise LinkInTheWay(
