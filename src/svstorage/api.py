@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from svstorage.ends import Opener, Place, asked
-from svstorage.errors import BucketNotFound, ObjectExists, StorageError, UsageError
+from svstorage.errors import BucketNotFound, Interrupted, ObjectExists, UsageError
 from svstorage.plugins import Registry, plugins
 from svstorage.storage import Storage, connect
 from svstorage.strategies.base import End, Pair
@@ -86,7 +86,7 @@ def copy(
         session.require_bucket(place)
         session.several = len(legs) > 1
         reports = [session.copy_leg(leg) for leg in session.while_running(legs)]
-    return _joined("copy", reports)
+    return _joined("copy", reports, cut_short=session.cut_short)
 
 
 def sync(
@@ -175,7 +175,7 @@ def migrate(
         ready = [session.ready_bucket(storage, destination, name) for name in names]
         for pair, on_exists in session.while_running(ready):
             parts.extend(session.migrate_bucket(pair, on_exists))
-    return _joined("migrate", parts)
+    return _joined("migrate", parts, cut_short=session.cut_short)
 
 
 class _Session:
@@ -196,7 +196,7 @@ class _Session:
         self._stack = ExitStack()
         self._default: Storage | None = None
         self._given = source
-        self.several = False
+        self.cut_short = self.several = False
         """More than one pair of trees: a journal that was named is one file for each."""
         self.source = Opener(
             lambda: source or self._connected(), link_policy=options.links, registry=self.registry
@@ -231,9 +231,10 @@ class _Session:
         return self._default
 
     def while_running(self, items: Iterable[T]) -> Iterator[T]:
-        """The items until the run is asked to stop."""
+        """The items until the run is asked to stop; `cut_short` tells whether any were left."""
         for item in items:
             if self._hooks.stop.stopped:
+                self.cut_short = True
                 return
             yield item
 
@@ -363,12 +364,13 @@ class _Session:
         )
 
 
-def _joined(operation: str, reports: Sequence[Report]) -> Report:
-    """Several reports as one; the counters of checks are not added to those of copies."""
-    if len(reports) == 1:
-        return dataclasses.replace(reports[0], operation=operation)
+def _joined(operation: str, reports: Sequence[Report], *, cut_short: bool) -> Report:
+    """Several reports as one, without counters of checks. ``cut_short``: more was to come."""
     if not reports:
-        raise StorageError("stopped before anything was begun")
+        raise Interrupted("stopped before anything was begun")
+    interrupted = cut_short or any(r.interrupted for r in reports)
+    if len(reports) == 1:
+        return dataclasses.replace(reports[0], operation=operation, interrupted=interrupted)
     counters = Counters()
     for report in reports:
         if report.operation == "check" and operation != "check":
@@ -377,9 +379,8 @@ def _joined(operation: str, reports: Sequence[Report]) -> Report:
             value = getattr(counters, field.name) + getattr(report.counters, field.name)
             setattr(counters, field.name, value)
     strategies: dict[str, int] = {}
-    for report in reports:
-        for name, count in report.strategies.items():
-            strategies[name] = strategies.get(name, 0) + count
+    for name, count in (item for report in reports for item in report.strategies.items()):
+        strategies[name] = strategies.get(name, 0) + count
     first_fatal = next((r for r in reports if r.fatal), None)
     return Report(
         operation=operation,
@@ -389,7 +390,7 @@ def _joined(operation: str, reports: Sequence[Report]) -> Report:
         seconds=sum(r.seconds for r in reports),
         failures=tuple(f for r in reports for f in r.failures)[:1000],
         differences=tuple(d for r in reports for d in r.differences)[:1000],
-        interrupted=any(r.interrupted for r in reports),
+        interrupted=interrupted,
         dry_run=any(r.dry_run for r in reports),
         warnings=tuple(w for r in reports for w in r.warnings),
         strategies=strategies,
