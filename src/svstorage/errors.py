@@ -38,9 +38,10 @@ class SettingsError(UsageError):
         self.variable = variable
         self.source = source
         self.mend = mend
-        head = f"{variable}: {problem}" if variable else problem
-        if source:
-            head += f" (from {source})"
+        if variable is None:  # about a file as a whole, or one line of it
+            head = f"{source}: {problem}" if source else problem
+        else:
+            head = f"{variable}: {problem}{f' (from {source})' if source else ''}"
         super().__init__(f"{head}. {mend}" if mend else head)
 
 
