@@ -1,12 +1,13 @@
-"""`BaseProvider`: everything of a provider that need not be written for each anew."""
+"""`BaseProvider`, `BaseStore`: what of a provider and its store need not be written anew."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from svstorage.errors import NotSupported
+from svstorage.errors import NotSupported, StorageError
 from svstorage.providers.base import ObjectStore, ProviderConfig
 from svstorage.settings import variables
 
@@ -99,6 +100,46 @@ class BaseProvider:
         """The fsspec filesystem. Give ``skip_instance_cache=True`` where its arguments are
         secrets or its state must not be shared."""
         raise NotSupported(f"the provider {self.name!r} has no fsspec filesystem")
+
+
+class BaseStore:
+    """What an `ObjectStore` may derive from: methods that follow from its others."""
+
+    deletes_at_once = 1
+    """Requests of one `delete_many` at the same time."""
+
+    def delete(self, bucket: str, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        raise NotImplementedError
+
+    def delete_many(
+        self, bucket: str, keys: Sequence[str]
+    ) -> Iterable[tuple[str, Exception | None]]:
+        """See `ObjectStore.delete_many`: one request for each."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        def one(key: str) -> tuple[str, Exception | None]:
+            try:
+                self.delete(bucket, key)
+            except StorageError as error:
+                return key, error
+            return key, None
+
+        at_once = min(self.deletes_at_once, len(keys))
+        if at_once < 2:
+            yield from map(one, keys)
+            return
+        with ThreadPoolExecutor(at_once) as pool:
+            yield from pool.map(one, keys)
+
+    def presign(
+        self, bucket: str, key: str, *, expires: int, method: Literal["GET", "PUT"] = "GET"
+    ) -> str:
+        """See `ObjectStore.presign`."""
+        raise NotSupported("this storage has no presigned URLs")
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def connected(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from svstorage.credentials.base import CredentialSource
 from svstorage.errors import (
     BucketNotFound,
     KeyNotSupported,
     ListingError,
-    NotSupported,
     ObjectChanged,
     ObjectError,
     ObjectExists,
@@ -31,6 +29,7 @@ from svstorage.model import (
     Stored,
     key_order,
 )
+from svstorage.providers import BaseStore
 from svstorage_google.client import Client, finished
 from svstorage_google.config import PROJECT, GoogleConfig
 from svstorage_google.credentials import Token
@@ -50,12 +49,13 @@ if TYPE_CHECKING:
 
     from svstorage.providers.base import Body
 
-_DELETES_AT_ONCE = 16
 _CAPABILITIES = Capabilities(server_side_copy=True, put_checksum="md5")
 
 
-class GoogleStore:
+class GoogleStore(BaseStore):
     """An `ObjectStore` over the buckets of a project."""
+
+    deletes_at_once = 16
 
     def __init__(self, config: GoogleConfig, credentials: CredentialSource[Token] | None) -> None:
         self._config = config
@@ -269,21 +269,6 @@ class GoogleStore:
             if not self.bucket_exists(bucket):
                 raise self._no_bucket(bucket) from error
 
-    def delete_many(
-        self, bucket: str, keys: Sequence[str]
-    ) -> Sequence[tuple[str, Exception | None]]:
-        def one(key: str) -> tuple[str, Exception | None]:
-            try:
-                self.delete(bucket, key)
-            except StorageError as error:
-                return key, error
-            return key, None
-
-        if not keys:
-            return []
-        with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
-            return list(pool.map(one, keys))
-
     def copy(
         self,
         source_bucket: str,
@@ -309,11 +294,6 @@ class GoogleStore:
             if answer.get("done", True):
                 return stored_of(answer.get("resource") or {})
             query = {**query, "rewriteToken": str(answer["rewriteToken"])}
-
-    def presign(
-        self, bucket: str, key: str, *, expires: int, method: Literal["GET", "PUT"] = "GET"
-    ) -> str:
-        raise NotSupported("this plugin makes no presigned URLs yet")
 
     def close(self) -> None:
         self._client.close()

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import stat
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import asyncssh
 
@@ -23,7 +23,6 @@ from svstorage.credentials.base import CredentialSource
 from svstorage.errors import (
     BucketNotFound,
     KeyNotSupported,
-    NotSupported,
     ObjectChanged,
     ObjectError,
     ObjectExists,
@@ -41,6 +40,7 @@ from svstorage.model import (
     Problem,
     Stored,
 )
+from svstorage.providers import BaseStore
 from svstorage_sftp.config import SftpConfig
 from svstorage_sftp.content import send
 from svstorage_sftp.credentials import SftpCredentials
@@ -77,7 +77,7 @@ _CAPABILITIES = Capabilities(
 )
 
 
-class SftpStore(Uploads):
+class SftpStore(Uploads, BaseStore):
     """An `ObjectStore` and `MultipartStore` over the folders of ``config.root``.
 
     Connects with the first call.
@@ -359,11 +359,6 @@ class SftpStore(Uploads):
             except BaseException:
                 self._session.run(draft.discard())
                 raise
-
-    def presign(
-        self, bucket: str, key: str, *, expires: int, method: Literal["GET", "PUT"] = "GET"
-    ) -> str:
-        raise NotSupported("SFTP has no presigned URLs")
 
     def close(self) -> None:
         """End the connection."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from svstorage import forks
@@ -16,7 +15,6 @@ from svstorage.errors import (
     ObjectChanged,
     ObjectError,
     ObjectNotFound,
-    StorageError,
     UsageError,
 )
 from svstorage.model import (
@@ -30,6 +28,7 @@ from svstorage.model import (
 from svstorage.providers.azure import keys, listing
 from svstorage.providers.azure.copying import Copying
 from svstorage.providers.azure.objects import PART_LIMITS
+from svstorage.providers.default import BaseStore
 from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
@@ -40,14 +39,14 @@ if TYPE_CHECKING:
 START_VERSION = "2026-02-06"
 """The service version that brought ``startFrom`` to List Blobs."""
 _MAX_PRESIGN = 7 * 24 * 3600
-_DELETING_THREADS = 8
 
 
-class AzureStore(Copying):
+class AzureStore(Copying, BaseStore):
     """One storage account. The first request is made by the first method called."""
 
     # object_store sends no Content-MD5 and tells only an ETag, which says nothing of the bytes.
     native_writes = False
+    deletes_at_once = 8
     page_size = 5000
     """Keys in one answer of a listing: the most that the service gives."""
 
@@ -215,22 +214,6 @@ class AzureStore(Copying):
             with contextlib.suppress(ObjectNotFound):
                 self.head(bucket, key)
                 raise
-
-    def delete_many(
-        self, bucket: str, keys: Sequence[str]
-    ) -> Iterable[tuple[str, Exception | None]]:
-        def one(key: str) -> tuple[str, Exception | None]:
-            try:
-                self.delete(bucket, key)
-            except StorageError as error:
-                return key, error
-            return key, None
-
-        if len(keys) < 2:
-            yield from map(one, keys)
-            return
-        with ThreadPoolExecutor(min(_DELETING_THREADS, len(keys))) as pool:
-            yield from pool.map(one, keys)
 
     def presign(
         self,

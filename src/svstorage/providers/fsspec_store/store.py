@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from fsspec import AbstractFileSystem
@@ -16,7 +16,6 @@ from svstorage.errors import (
     ObjectExists,
     ObjectNotFound,
     ServiceError,
-    StorageError,
 )
 from svstorage.model import (
     Attributes,
@@ -28,6 +27,7 @@ from svstorage.model import (
     Problem,
     Stored,
 )
+from svstorage.providers.default import BaseStore
 from svstorage.providers.fsspec_store import traits, writing
 from svstorage.providers.fsspec_store.attached import Attached
 from svstorage.providers.fsspec_store.failures import BodyFailed, translated
@@ -36,8 +36,8 @@ from svstorage.providers.fsspec_store.listing import Lister
 from svstorage.providers.fsspec_store.reading import FsspecReader
 
 
-class FsspecStore(Attached):
-    """Buckets are the top folders of ``fs``.
+class FsspecStore(Attached, BaseStore):
+    """Buckets are the top folders of ``fs``, which is its maker's to close.
 
     Args:
         fs: the filesystem, for this store alone: its listing cache is turned off.
@@ -299,17 +299,6 @@ class FsspecStore(Attached):
                 except OSError:
                     return  # somebody else wrote into it or removed it, or there are no folders
 
-    def delete_many(
-        self, bucket: str, keys: Sequence[str]
-    ) -> Iterable[tuple[str, Exception | None]]:
-        for key in keys:
-            try:
-                self.delete(bucket, key)
-            except StorageError as error:
-                yield key, error
-            else:
-                yield key, None
-
     def copy(
         self,
         source_bucket: str,
@@ -345,9 +334,6 @@ class FsspecStore(Attached):
         path = self._path(bucket, key)
         with self._lock(), translated("presign", path):
             return str(self._fs.sign(path, expiration=expires))
-
-    def close(self) -> None:
-        """The filesystem is its maker's to close."""
 
     # Paths
 
