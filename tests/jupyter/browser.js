@@ -22,7 +22,7 @@ const [executable, profile] = process.argv.slice(2);
   const page = context.pages()[0] || (await context.newPage());
   const errors = [];
   page.on('pageerror', error => errors.push(String(error)));
-  page.setDefaultTimeout(30000);
+  page.setDefaultTimeout(60000);
   const answer = value => process.stdout.write(JSON.stringify(value) + '\n');
   answer({ ok: true });
   for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -43,7 +43,7 @@ class Browser:
     def keys(self, method: str, *args: Any) -> Any:
         return self._ask("keyboard", method, args)
 
-    def see(self, selector: str, seconds: float = 30) -> str:
+    def see(self, selector: str, seconds: float = 60) -> str:
         """Wait for something to be visible; its text."""
         self.on(selector, "waitFor", {"state": "visible", "timeout": seconds * 1000})
         return str(self.on(selector, "innerText"))

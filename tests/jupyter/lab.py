@@ -95,7 +95,7 @@ class Lab:
         if self.process.poll() is None:
             self.process.send_signal(sign)
         try:
-            return self.process.wait(40)
+            return self.process.wait(60)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

@@ -122,12 +122,12 @@ def test_what_is_not_flushed_is_told_and_picked_up(
     anna = desk(s3, "anna", poll=60, settle=5, debounce=5)
     keeper = keep(anna)
     anna.write("last.ipynb", "the storage is away")
-    slow = stall("request-head", seconds=5)
+    slow = stall("request-head", seconds=12)
     proxy.rules.append(slow)
     begun = time.monotonic()
     left = keeper.stop(1.5)
     assert left == ["last.ipynb"]
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 12  # it did not wait for the storage
     assert "last.ipynb" in caplog.text
     seen = read_status(anna.root)
     assert seen.pending == ["last.ipynb"]
@@ -167,10 +167,10 @@ logging.basicConfig()
 heard = threading.Event()
 watcher = Watcher(Path(sys.argv[1]), Options(scan=0.2, debounce=0.1), heard.set)
 watcher.start()
-end = time.monotonic() + 10
+end = time.monotonic() + 40
 while not watcher.scans and time.monotonic() < end:
     time.sleep(0.05)
-print("scans", watcher.scans, "heard", heard.wait(5))
+print("scans", watcher.scans, "heard", heard.wait(15))
 """
 
 
@@ -200,13 +200,20 @@ def test_a_watcher_leaves_ignored_folders_alone(tmp_path: Path) -> None:
     heard = threading.Event()
     watcher = Watcher(tmp_path, Options(debounce=0.1), heard.set)
     watcher.start()
-    time.sleep(0.5)
+
+    def is_at_work() -> bool:
+        (tmp_path / "sub/probe").write_text("x")
+        return heard.wait(0.5)
+
+    wait_until(is_at_work)
+    while heard.wait(1):  # until it has told all of that
+        heard.clear()
     (tmp_path / ".git/index").write_text("x")
     (tmp_path / ".svstorage").mkdir()
     (tmp_path / ".svstorage/status.json").write_text("x")
     assert not heard.wait(1)
     (tmp_path / "sub/x.ipynb").write_text("x")
-    assert heard.wait(5)
+    assert heard.wait(60)
     watcher.stop()
     heard.clear()
     (tmp_path / "sub/x.ipynb").write_text("y")
@@ -238,7 +245,7 @@ def test_saves_without_end_do_not_hide_the_storage(disk: Bay, desk: Callable, ke
     anna = desk(disk, "anna", poll=1, settle=0, debounce=0.05)
     keep(anna)
     disk.put("there.txt", b"from elsewhere")
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     number = 0
     while not (anna.root / "there.txt").exists():
         assert time.monotonic() < end
@@ -263,11 +270,16 @@ def test_two_servers_come_to_rest(disk: Bay, desk: Callable, keep: Keep) -> None
         held = disk.held()
         return states <= {"in step", "conflict"} and all(one.held() == held for one in desks)
 
-    wait_until(alike, 30)
+    def counted() -> list[tuple[int, int]]:
+        return [(keeper.status.pushed, keeper.status.pulled) for keeper in keepers]
+
+    def at_rest() -> bool:
+        before, held = counted(), disk.held()
+        time.sleep(1.5)  # several passes of each
+        return alike() and counted() == before and disk.held() == held
+
+    wait_until(alike)
+    wait_until(at_rest)
     held = disk.held()
     assert {"anna.ipynb", "ben.ipynb", "shared.ipynb"} <= set(held)
     assert {b"anna 4", b"ben 4"} <= set(held.values())
-    moved = [(keeper.status.pushed, keeper.status.pulled) for keeper in keepers]
-    time.sleep(1.5)
-    assert disk.held() == held
-    assert [(keeper.status.pushed, keeper.status.pulled) for keeper in keepers] == moved
