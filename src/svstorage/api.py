@@ -372,9 +372,7 @@ def _joined(operation: str, reports: Sequence[Report], *, cut_short: bool) -> Re
     if len(reports) == 1:
         return dataclasses.replace(reports[0], operation=operation, interrupted=interrupted)
     counters = Counters()
-    for report in reports:
-        if report.operation == "check" and operation != "check":
-            continue
+    for report in (r for r in reports if operation == "check" or r.operation != "check"):
         for field in dataclasses.fields(Counters):
             value = getattr(counters, field.name) + getattr(report.counters, field.name)
             setattr(counters, field.name, value)

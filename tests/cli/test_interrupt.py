@@ -8,15 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from svstorage.cli import outcome
 from svstorage.cli.moving import Mover
 from svstorage.cli.state import State
 from svstorage.transfer.plan import DONE_BEFORE
 from svstorage.transfer.report import Result
-from tests.cli.conftest import KINDS, Store, command, spawn
+from tests.cli.conftest import KINDS, Store, command, run, spawn
 
 MIB = 1 << 20
 
@@ -209,3 +211,30 @@ def test_a_source_that_changes_after_a_killed_move_listed_it_stays(tmp_path: Pat
     mover.finish()
     assert mover.exit_code == 1
     assert sorted(os.listdir(tmp_path)) == ["destination", "source"]
+
+
+def test_migrate_between_its_buckets(
+    new_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = new_store("disk"), new_store("disk", make=False)
+    two.prefix, two.public, two.private = one.prefix, one.public, one.private
+    two.write_env(two.env_file)
+    one.write("x", b"public")
+    one.write("y", b"private", one.private)
+    real = outcome.Told.__call__
+
+    def once(self: outcome.Told, result: Result) -> None:
+        real(self, result)
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+
+    # The one object of the first bucket has been copied: nothing of that bucket is left to do.
+    monkeypatch.setattr(outcome.Told, "__call__", once)
+    words = ["migrate", "--from-env", one.env_file, "--to-env", two.env_file]
+    done = run(*words)
+    assert done.code == 130, done.said
+    assert "Migration NOT complete" in done.out
+    assert "a bucket that is not in the table was not begun" in done.out
+    assert "failed or differs" not in done.out
+    run(*words).ok()
+    assert two.read("y", one.private) == b"private"

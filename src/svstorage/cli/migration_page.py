@@ -121,7 +121,10 @@ def lines(
     yield ""
     if report.exit_code:
         yield "Leave .env as it is, and run the same command again: it goes on where it was."
-        yield "What failed or differs is named above, and in the file of --report."
+        if report.interrupted:
+            yield "It was stopped: a bucket that is not in the table was not begun."
+        if report.failures or report.differences or report.fatal:
+            yield "What failed or differs is named above, and in the file of --report."
         yield ""
         return
     yield "What to change in .env (first: cp .env .env.before)"
