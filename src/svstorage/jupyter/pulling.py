@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -181,14 +182,31 @@ def _arrivals_in(bench: Bench, folder: Path, items: list[Seen]) -> Iterator[_Arr
     here = _same_bytes_here(bench, items)
     local = Pair(bench.local_end(), stage)
 
-    def jobs() -> Iterator[tuple[str, Job]]:
-        for name, one in by_name.items():
+    def jobs(names: Iterable[str]) -> Iterator[tuple[str, Job]]:
+        for name in names:
+            one = by_name[name]
             if one.key in here:
                 yield name, Job(local, here[one.key], name)
             else:
                 yield name, Job(remote, one.object, name)
 
-    for name, outcome in move(jobs(), retries=bench.options.retries, stop=bench.stop):
+    def carried(names: Iterable[str]) -> Iterator[tuple[str, Outcome]]:
+        yield from move(jobs(names), retries=bench.options.retries, stop=bench.stop)
+
+    def outcomes() -> Iterator[tuple[str, Outcome]]:
+        refused: dict[str, Outcome] = {}
+        for name, outcome in carried(by_name):
+            if _met_a_full_disk(outcome):
+                refused[name] = outcome
+            else:
+                yield name, outcome
+        # A big one may have taken the room for a moment and let go of it.
+        fitting = _that_fit(folder, {name: by_name[name] for name in refused})
+        yield from ((name, refused[name]) for name in refused if name not in fitting)
+        if fitting:
+            yield from carried(fitting)
+
+    for name, outcome in outcomes():
         one = by_name[name]
         if outcome.error is not None:
             bench.failed(one.key, outcome.error, name)
@@ -197,6 +215,24 @@ def _arrivals_in(bench: Bench, folder: Path, items: list[Seen]) -> Iterator[_Arr
         if arrived is not None:
             yield arrived
     stage.store.close()  # the names in the staging folder reach the disk
+
+
+def _met_a_full_disk(outcome: Outcome) -> bool:
+    cause = outcome.error.__cause__ if outcome.error is not None else None
+    return isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+
+
+def _that_fit(folder: Path, items: dict[str, Seen]) -> set[str]:
+    """Names of those that the disk has room for now, all of them together; the smallest first."""
+    disk = os.statvfs(folder)
+    left = disk.f_bavail
+    fitting = set()
+    for name, one in sorted(items.items(), key=lambda item: item[1].object.size):
+        left -= one.object.size // disk.f_frsize + 2  # the last block, and one for its name
+        if left < 0:
+            break
+        fitting.add(name)
+    return fitting
 
 
 def _arrived(
