@@ -22,6 +22,7 @@ from tests.faults.command import MINIATURE
 from tests.faults.journey import Journey, difference
 from tests.faults.rows import row
 from tests.faults.sides import KIB, LocalSide, Tree, sample
+from tests.servers.faultproxy import flip
 
 pytestmark = pytest.mark.faults
 
@@ -203,6 +204,29 @@ def test_finished_parts_are_not_sent_again(way: str, journey: MakeJourney, seed:
     assert len(first) >= 5
     assert len(second) <= total - 5, f"{sorted(second)} of {total} parts were moved again"
     assert first | second >= set(range(total))
+    assert not difference(tree, copy.destination.read())
+    assert copy.destination.leftovers() == []
+
+
+@row("M51s", "kill -9 while an upload whose bytes arrived altered is given up",
+     "nothing stays that no re-run knows of", contract="3")  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "svstorage.transfer.journal:Journal.forget_upload",
+        "svstorage.providers.local.store:LocalStore.abort_upload",
+    ],
+)
+def test_killed_while_it_gives_up(place: str, when: str, journey: MakeJourney, seed: int) -> None:
+    tree = {"m/parts.bin": random.Random(seed).randbytes(3000 * KIB)}
+    copy = journey("down-s3", tree)
+    assert copy.proxy is not None
+    copy.proxy.rules.append(flip("response-body", method="GET", path="parts.bin", times=1))
+    done = copy.run(tweaks={**MINIATURE, "kill": [place, 1, when]})
+    assert done.code == -signal.SIGKILL, f"it never came to {place}: {done.explained}"
+    again = copy.run()
+    assert again.code == 0, again.explained
     assert not difference(tree, copy.destination.read())
     assert copy.destination.leftovers() == []
 

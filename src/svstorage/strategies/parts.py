@@ -162,8 +162,7 @@ class _PartsCopy:
 
     def _refuse(self, upload_id: str, which: str) -> NoReturn:
         """Which part is the bad one cannot be told: none of them is used again."""
-        self.context.parts.forget()
-        self._drop(upload_id)
+        self._give_up(upload_id)
         raise ChecksumMismatch(
             f"{display(self.job.entry.key)}: the bytes that arrived are not those announced "
             f"({which})"
@@ -203,9 +202,13 @@ class _PartsCopy:
 
     def _begun_anew(self, upload_id: str, error: StorageError) -> ServiceError:
         """Give this upload up, so that the next try begins another."""
-        self.context.parts.forget()
-        self._drop(upload_id)
+        self._give_up(upload_id)
         return ServiceError(f"{error}. The upload is begun anew")
+
+    def _give_up(self, upload_id: str) -> None:
+        """Forgotten last: a crash between the two must leave nothing that nobody knows."""
+        self._drop(upload_id)
+        self.context.parts.forget()
 
     def _drop(self, upload_id: str) -> None:
         with contextlib.suppress(StorageError, OSError):
@@ -257,8 +260,7 @@ class _PartsCopy:
             )
         except ObjectNotFound:
             # Of what is gone as an upload a crash may have left a file (see `LocalStore`).
-            self._drop(upload_id)
-            self.context.parts.forget()
+            self._give_up(upload_id)
             return None
         by_number = {p.number: p for p in held}
         if not self.hashed and isinstance(self.destination.store, ShowsUploads):
