@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from svstorage.errors import Interrupted, ObjectNotFound, StorageError
 from svstorage.model import Entry
 from svstorage.strategies.base import Job, Pair
-from svstorage.transfer.ahead import ReadAhead
 from svstorage.transfer.carry import describe
 from svstorage.transfer.compare import comparable, read_and_compare, read_digest
 from svstorage.transfer.deletion import Trust
 from svstorage.transfer.filters import Filter
-from svstorage.transfer.merge import SideProblem, merge
+from svstorage.transfer.merge import SideProblem
 from svstorage.transfer.report import Counters, Result
 from svstorage.transfer.retry import retrying
-from svstorage.transfer.spans import Span, listed_in, within
+from svstorage.transfer.sides import both_sides
+from svstorage.transfer.spans import Span
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.work import Outcome, Work
 
@@ -52,28 +52,10 @@ class CheckPlanner:
         self._tell_all = tell_all
         self._checksums = compare_checksums
         self._read_back = read_back
-        capabilities = (pair.source.store.capabilities, pair.destination.store.capabilities)
-        self._markers_fold = not all(c.holds_folder_markers for c in capabilities)
 
     def works(self) -> Iterator[Work]:
-        span = self._span
-        source = ReadAhead(
-            lambda: listed_in(self.pair.source, span, stop=self._stop), "list-source"
-        )
-        destination = ReadAhead(
-            lambda: listed_in(self.pair.destination, span, stop=self._stop, may_be_missing=True),
-            "list-dest",
-        )
-        prefixes = self.pair.source.prefix, self.pair.destination.prefix
-        merged = merge(
-            source,
-            destination,
-            source_prefix=prefixes[0],
-            destination_prefix=prefixes[1],
-            markers_fold=self._markers_fold,
-        )
-        try:
-            for both in merged if span is None else within(merged, span, *prefixes):
+        with both_sides(self.pair, self._span, self._stop) as found:
+            for both in found:
                 if isinstance(both, SideProblem):
                     self._problem(both)
                     continue
@@ -81,9 +63,6 @@ class CheckPlanner:
                 if work is not None:
                     yield work
             self.trust.source_complete = self.trust.destination_complete = True
-        finally:
-            source.close()
-            destination.close()
 
     def _problem(self, found: SideProblem) -> None:
         problem = found.problem

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from svstorage.model import Entry, Problem, key_order
+from svstorage.model import Entry, key_order
 from svstorage.strategies.base import Job, Pair
-from svstorage.transfer.ahead import ReadAhead
 from svstorage.transfer.compare import Verdict, compare
 from svstorage.transfer.deletion import Deletions, Trust
 from svstorage.transfer.filters import Filter
 from svstorage.transfer.journal import Journal
-from svstorage.transfer.merge import Both, SideProblem, merge
+from svstorage.transfer.merge import Both, SideProblem
 from svstorage.transfer.options import OnExists
 from svstorage.transfer.report import Action, Counters, Result, Status
-from svstorage.transfer.spans import Span, listed_in, within
+from svstorage.transfer.sides import both_sides
+from svstorage.transfer.spans import Span
 from svstorage.transfer.stop import StopToken
 from svstorage.transfer.versions import source_version, version_of
 from svstorage.transfer.work import Work
@@ -86,7 +86,6 @@ class TreePlanner:
         capabilities = (pair.source.store.capabilities, pair.destination.store.capabilities)
         self._both_remote = not any(c.is_local for c in capabilities)
         self._same_service = pair.same_service
-        self._markers_fold = not all(c.holds_folder_markers for c in capabilities)
 
     @property
     def lists_destination(self) -> bool:
@@ -101,29 +100,10 @@ class TreePlanner:
         Raises:
             ListingError, ConnectionFailed, …: a listing broke; what came before was yielded.
         """
-        span = self._span
-        source = ReadAhead(
-            lambda: listed_in(self.pair.source, span, stop=self._stop), "list-source"
-        )
-        destination: Iterator[Entry | Problem] = iter(())
-        ahead: ReadAhead[Entry | Problem] | None = None
-        if self.lists_destination:
-            destination = ahead = ReadAhead(
-                lambda: listed_in(
-                    self.pair.destination, span, stop=self._stop, may_be_missing=True
-                ),
-                "list-dest",
-            )
-        prefixes = self.pair.source.prefix, self.pair.destination.prefix
-        merged = merge(
-            source,
-            destination,
-            source_prefix=prefixes[0],
-            destination_prefix=prefixes[1],
-            markers_fold=self._markers_fold,
-        )
-        try:
-            for both in merged if span is None else within(merged, span, *prefixes):
+        with both_sides(
+            self.pair, self._span, self._stop, with_destination=self.lists_destination
+        ) as found:
+            for both in found:
                 work = self._plan(both)
                 if work is not None:
                     yield work
@@ -131,10 +111,6 @@ class TreePlanner:
                 self._rows.finish()
             self.trust.source_complete = True
             self.trust.destination_complete = self.lists_destination
-        finally:
-            source.close()
-            if ahead is not None:
-                ahead.close()
 
     def _plan(self, both: Both | SideProblem) -> Work | None:
         if isinstance(both, SideProblem):
