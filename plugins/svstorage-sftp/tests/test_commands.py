@@ -64,6 +64,7 @@ def test_copy_sync_check(env: dict[str, str], root: Path, tree: Path, tmp_path: 
 
 
 def test_config_check(env: dict[str, str]) -> None:
+    done(env, "mb", "-p", "sv://checked")
     said = done(env, "config", "check")
     assert "key" in said
 
