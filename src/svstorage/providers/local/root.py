@@ -61,6 +61,7 @@ class Root:
         self._single = single_folder
         self._unsynced: set[bytes] = set()
         self._folding: dict[tuple[str, tuple[bytes, ...]], bool] = {}  # by folder: see `folding`
+        self._any_folds = False
         self._last_read, self._last_written = LastFolder(), LastFolder()
         self.after_fork()
         forks.renew_in_child(self)
@@ -134,6 +135,7 @@ class Root:
             if len(self._folding) >= _KNOWN_FOLDERS:
                 self._folding.clear()
             self._folding[place] = known
+            self._any_folds = self._any_folds or known
         return known
 
     def _is_other(self, bucket: str, path: KeyPath, folder: int) -> bool:
