@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from time import time
 from xml.etree import ElementTree as ET
 
@@ -29,6 +28,7 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
+from svstorage.providers.headers import retry_after, server_time
 from svstorage.providers.target import Target
 
 _BY_CODE: dict[str, type[StorageError]] = {
@@ -139,9 +139,9 @@ def _by_status(target: Target, status: int) -> type[StorageError]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "").strip()
-    if text.isdecimal() and len(text) < 6:
-        return float(text)
+    seconds = retry_after(headers)
+    if seconds is not None:
+        return seconds
     milliseconds = headers.get("x-ms-retry-after-ms", "").strip()
     if milliseconds.isdecimal() and len(milliseconds) < 9:
         return int(milliseconds) / 1000
@@ -150,7 +150,5 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _clock_difference(headers: Mapping[str, str]) -> float:
     """Seconds that this machine's clock is ahead of the service's; 0 where it does not tell."""
-    try:
-        return time() - parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, TypeError, ValueError, IndexError):
-        return 0.0
+    theirs = server_time(headers)
+    return 0.0 if theirs is None else time() - theirs

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from svstorage.addresses import display
 from svstorage.errors import (
@@ -28,6 +27,7 @@ from svstorage.errors import (
     StorageError,
     Throttled,
 )
+from svstorage.providers.headers import retry_after
 from svstorage.providers.s3 import xml
 from svstorage.providers.target import Target
 
@@ -81,20 +81,12 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
     return Refusal(status, code[:100], message, headers, region)
 
 
-def server_time(headers: Mapping[str, str]) -> float | None:
-    """The service's clock, in seconds since 1970."""
-    try:
-        return parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, TypeError, ValueError, IndexError):
-        return None
-
-
 def error(target: Target, refusal: Refusal) -> StorageError:
     """The error to raise for a refusal that cannot be mended by asking again."""
     status, code = refusal.status, refusal.code
     text = f"{target}: {refusal.words}"
     if code in _SLOW or status in (429, 503):
-        return Throttled(text, retry_after=_retry_after(refusal.headers))
+        return Throttled(text, retry_after=retry_after(refusal.headers))
     if code in EXPIRED:
         return CredentialsExpired(f"{text}. The credentials have expired")
     if code in SKEWED:
@@ -143,9 +135,3 @@ def _redirected(target: Target, refusal: Refusal) -> StorageError:
         f"{target}: the service redirects to {where} ({refusal.words}), which is not followed. "
         f"{hint}"
     )
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the form with a date is rare and left to the caller's own backoff."""
-    value = headers.get("retry-after", "").strip()
-    return float(value) if value.isdecimal() and len(value) < 6 else None

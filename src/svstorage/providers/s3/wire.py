@@ -22,6 +22,7 @@ from svstorage.errors import CredentialsExpired, ServiceError, StorageError
 from svstorage.providers.body import SizedBody
 from svstorage.providers.connections import READ_TIMEOUT, Connections, unreachable, whole_body
 from svstorage.providers.endpoint import Endpoint
+from svstorage.providers.headers import server_time
 from svstorage.providers.http1 import Answer
 from svstorage.providers.s3 import failures, sigv4
 from svstorage.providers.s3.config import S3Config
@@ -320,7 +321,7 @@ class Wire:
         skewed = refusal.code in failures.SKEWED or (refusal.status == 403 and not refusal.code)
         if skewed and "clock" not in tried:
             tried.add("clock")
-            theirs = failures.server_time(refusal.headers)
+            theirs = server_time(refusal.headers)
             if theirs is not None and abs(theirs - self.now()) > _SKEW_SECONDS:
                 self._clock_offset = theirs - time.time()
                 log.warning(
