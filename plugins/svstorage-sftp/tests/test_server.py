@@ -392,3 +392,36 @@ def test_a_killed_upload_goes_on(
     assert (there / "big").read_bytes() == source.read_bytes()
     assert line.count < size - 2 * 16 * 2**20
     assert os.listdir(there) == ["big"]
+
+
+def test_a_forked_child_has_a_connection_of_its_own(connect: Connect) -> None:
+    """The thread that serves the parent's is not there, and its socket is not the child's."""
+    store = connect()
+    bucket = f"forked-{os.getpid()}"
+    store.create_bucket(bucket)
+    store.put(bucket, "k", b"of the parent", size=13)
+
+    def reads() -> bool:
+        for _ in range(20):
+            with store.read(bucket, "k") as reader:
+                if bytes(reader.read()) != b"of the parent":
+                    return False
+        return True
+
+    child = os.fork()
+    if not child:
+        ok = False
+        try:
+            ok = reads()
+        finally:
+            os._exit(0 if ok else 1)
+    assert reads()
+    until = time.monotonic() + 30
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > until:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            pytest.fail("the child hangs")
+        time.sleep(0.05)
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
+    assert reads()

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import asyncssh
 
+from svstorage import forks
 from svstorage.credentials.base import CredentialSource
 from svstorage.errors import ConnectionFailed
 from svstorage_sftp.config import KNOWN_HOSTS, SftpConfig
@@ -44,16 +45,29 @@ class Session:
     ) -> None:
         self._config = config
         self._credentials = credentials
+        self._lock = threading.Lock()
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._client: asyncssh.SFTPClient | None = None
+        self._watcher: asyncio.Future[None] | None = None
+        self._of_parent: list[object] = []
+        self._begin()
+        forks.renew_in_child(self)
+
+    def _begin(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_told_already)
         thread = threading.Thread(target=_serve, args=(self._loop,), name="sftp", daemon=True)
         thread.start()
         # For stores that nobody closes: the thread must not outlive them.
         self._stop = weakref.finalize(self, _stop, self._loop)
+
+    def after_fork(self) -> None:
+        self._stop.detach()
+        # Kept: to clean them up would take sockets out of the poll that the parent waits in.
+        self._of_parent += [self._loop, self._connection, self._client, self._watcher]
         self._lock = threading.Lock()
-        self._connection: asyncssh.SSHClientConnection | None = None
-        self._client: asyncssh.SFTPClient | None = None
-        self._watcher: asyncio.Future[None] | None = None
+        self._connection = self._client = self._watcher = None
+        self._begin()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start ``work`` on the loop."""
