@@ -65,6 +65,18 @@ def test_it_serves_the_commands(place: Place, skeleton: Path, tree: Path, tmp_pa
     assert place.svstorage("check", str(tree), "sv://books/").returncode == 0
     place.rows("cp", "-r", "sv://books/", str(tmp_path / "back"))
     assert (tmp_path / "back/sub/b.bin").read_bytes() == (tree / "sub/b.bin").read_bytes()
+    # Jupyter's folder, too: what one machine pushes, another one gets.
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine" / "n.ipynb").write_text("{}")
+    where = ("--path", "books/notes")
+    for words in (
+        ("push", *where, str(tmp_path / "mine")),
+        ("pull", *where, str(tmp_path / "other")),
+    ):
+        done = place.svstorage("jupyter", *words)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "other" / "n.ipynb").read_text() == "{}"
 
 
 def test_it_is_clean(skeleton: Path) -> None:
