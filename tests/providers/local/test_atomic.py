@@ -244,3 +244,45 @@ def test_deleting_and_writing_in_one_folder_at_once(store: LocalStore):
         thread.join()
     assert errors == []
     assert keys(store) == []
+
+
+def test_a_draft_that_took_a_free_name_is_no_leftover(root: Path, monkeypatch):
+    """Between a sweep's look at a draft and its lock that one is published, and another process
+    begins a draft under the same name."""
+    from svstorage.providers.local import draft
+
+    folder = os.open(root, os.O_RDONLY)
+    with draft.Draft(folder) as first:
+        path = root / os.fsdecode(first.name)
+        flock = draft.fcntl.flock
+
+        def meanwhile(fd: int, how: int) -> None:
+            os.rename(path, root / "published")
+            path.write_bytes(b"another's")
+            monkeypatch.setattr(draft.fcntl, "flock", flock)
+
+        monkeypatch.setattr(draft.fcntl, "flock", meanwhile)
+        assert not draft.remove_leftover(str(path))
+        assert path.read_bytes() == b"another's"
+
+
+def test_forked_processes_give_their_drafts_other_names(root: Path):
+    from svstorage.providers.local import draft
+
+    def names(end: int) -> None:
+        for _ in range(3):
+            with draft.Draft(os.open(root, os.O_RDONLY)) as one:
+                os.write(end, one.name + b"\n")
+
+    told: list[bytes] = []
+    for _ in range(2):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            names(writer)
+            os._exit(0)
+        os.close(writer)
+        os.waitpid(child, 0)
+        with open(reader, "rb") as file:
+            told += file.read().split()
+    assert len(told) == len(set(told)) == 6

@@ -39,8 +39,21 @@ def _host_tag() -> str:
 
 
 _HOST = _host_tag()
-# A name costs no system call so; two processes that meet in one are told apart by O_EXCL.
-_NUMBERS = itertools.count(int.from_bytes(secrets.token_bytes(4), "big"))
+_NUMBERS = itertools.count()
+
+
+def _number_anew() -> None:
+    """A name costs no system call so; two processes that meet in one are told apart by O_EXCL.
+
+    A forked process begins elsewhere: with the numbers of its siblings it would meet their names
+    all the time, and take one that `remove_leftover` is about to remove.
+    """
+    global _NUMBERS  # noqa: PLW0603
+    _NUMBERS = itertools.count(int.from_bytes(secrets.token_bytes(4), "big"))
+
+
+_number_anew()
+os.register_at_fork(after_in_child=_number_anew)
 
 
 class Draft:
@@ -163,6 +176,8 @@ def remove_leftover(path: str) -> bool:
         ours = name.startswith(f".svstorage-tmp-{_HOST}")
         if not ours and time.time_ns() - os.fstat(fd).st_mtime_ns < _DAY_NS:
             return False
+        if not os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False)):
+            return False  # it has been published meanwhile, and another draft has its name
         os.unlink(path)
     except OSError:
         return False
