@@ -15,10 +15,12 @@ from svstorage.model import Attributes, Entry, Stored
 from svstorage.providers.base import WholeStore
 from svstorage.transfer.concurrency import AdaptiveConcurrency
 from svstorage.transfer.journal import ROWS_AT_ONCE, Journal
+from svstorage.transfer.options import TransferOptions
 from tests.servers.faultproxy import FaultProxy, flip
 from tests.servers.s3 import S3Server
 
 DATA = bytes(range(256)) * 16
+OPTIONS = TransferOptions(journal="none")
 
 
 def store_of(server: S3Server, tmp_path: Path) -> Any:
@@ -192,3 +194,61 @@ def test_threads_that_fight_for_the_interpreter_become_fewer(
     assert limits == [8, 4, 2, 2, 2]
     # Answers that take their time: no more fight, and more threads help.
     assert window(one, clock, 2000, 4096, 0.3) > 2
+
+
+def many(tmp_path: Path, count: int = 60) -> Path:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:03}").write_bytes(DATA)
+    return folder
+
+
+def test_a_defect_in_the_lane_loses_no_object(
+    rclone_s3: S3Server,
+    new_bucket: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from svstorage.transfer.pipelining import Pipelining
+
+    bucket, folder = new_bucket(rclone_s3), many(tmp_path)
+    storage = svstorage.connect(env_file=rclone_s3.write_env(tmp_path / "quick.env"))
+    real, count = Pipelining._end, 0
+
+    def defective(self: Any, *args: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 7:
+            raise RuntimeError("a defect")
+        real(self, *args)
+
+    monkeypatch.setattr(Pipelining, "_end", defective)
+    report = svstorage.copy(
+        f"{folder}/", f"sv://{bucket}/", recursive=True, destination=storage, options=OPTIONS
+    )
+    assert count == 7
+    counters = report.counters
+    assert (counters.copied, counters.failed, counters.left) == (60, 0, 0)
+    assert len(listed(storage.store, bucket)) == 60
+
+
+def test_an_outcome_that_cannot_be_taken_ends_the_run(
+    rclone_s3: S3Server,
+    new_bucket: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It must not be lost, as if the object had never been."""
+    from svstorage.transfer.carry import Carrier
+
+    def defective(self: Any, *args: Any) -> None:
+        raise RuntimeError("a defect")
+
+    bucket, folder = new_bucket(rclone_s3), many(tmp_path)
+    storage = svstorage.connect(env_file=rclone_s3.write_env(tmp_path / "quick.env"))
+    monkeypatch.setattr(Carrier, "landed", defective)
+    with pytest.raises(RuntimeError, match="a defect"):
+        svstorage.copy(
+            f"{folder}/", f"sv://{bucket}/", recursive=True, destination=storage, options=OPTIONS
+        )

@@ -208,11 +208,14 @@ class Lane:
 
     def _run(self, runner: Runner) -> None:
         source = _Source(self)
-        with contextlib.suppress(EOFError, OSError):  # its process has died
+        try:
             runner.run(source)
             return
+        except (EOFError, OSError):
+            log.warning("a process for small objects has died; its objects are carried by others")
+        except Exception as error:  # a defect: no object may be lost by it
+            log.warning("small objects are carried one by one from here on: %r", error)
         self.open = False
-        log.warning("a process for small objects has died; its objects are carried by others")
         source.give_up()
         with contextlib.suppress(EOFError):
             while (one := self.next(wait=True)) is not None:

@@ -155,6 +155,13 @@ class _Crew:
 
     def _tried(self, works: Sequence[Work], tries: Sequence[Try]) -> None:
         """What comes out of the lane, in its threads."""
+        try:
+            self._take(works, tries)
+        except BaseException as error:  # raised again in the reader's thread
+            self._error = error
+            raise
+
+    def _take(self, works: Sequence[Work], tries: Sequence[Try]) -> None:
         carrier = cast(CarriesSmall, self._carrier)
         landed: list[Outcome] = []
         others: list[_Task] = []
