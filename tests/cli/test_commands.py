@@ -218,8 +218,9 @@ def test_check(store: Store, tree: Path) -> None:
     store("cp", "-r", f"{tree}/", "public:t/").ok()
     same = store("check", tree, "public:t").ok()
     assert same.out == ""
-    assert f"{len(TREE)} the same" in same.err
-    store("check", "--checksum", tree, "public:t").ok()
+    assert f"{len(TREE)} the same (" in same.err
+    assert "by size; --checksum compares the bytes)" in same.err
+    assert "by size" not in store("check", "--checksum", tree, "public:t").ok().err
     (tree / "a.txt").write_bytes(b"HELLO\n")  # the same size
     (tree / "more.txt").write_bytes(b"1")
     store("rm", "public:t/sub/b.csv").ok()

@@ -21,9 +21,13 @@ class Told:
         self.out = out
         self.checking = checking
         self.failures = 0
+        self.by_size = 0
+        """Objects found to be the same by their size, where no checksum was offered."""
 
     def __call__(self, result: Result) -> None:
         """Called with each outcome, in the thread that runs the transfer."""
+        if self.checking and result.reason == "same (size)" and result.size:
+            self.by_size += 1
         if result.status == "failed" and self.checking and result.action == "check":
             self._difference(result)
         elif result.status == "failed":
@@ -105,32 +109,41 @@ def report_record(report: Report) -> dict[str, Any]:
 
 
 def tell_end(
-    out: Output, report: Report, *, stats: bool = False, with_summary: bool = True
+    out: Output,
+    report: Report,
+    *,
+    stats: bool = False,
+    with_summary: bool = True,
+    by_size: int = 0,
 ) -> None:
-    """The summary: JSON on stdout, or a few lines on stderr."""
+    """The summary: JSON on stdout, or a few lines on stderr. ``by_size``: see `Told`."""
     for warning in report.warnings:
         if warning != report.fatal:
             out.note(f"warning: {warning}")
     if report.fatal:
         out.failure(report.fatal, kind="Fatal", exit_code=report.exit_code)
     if out.json:
-        out.record(report_record(report))
+        checked = {"same_by_size": by_size} if report.operation == "check" else {}
+        out.record({**report_record(report), **checked})
         return
     if with_summary:
-        out.note(summary(report))
+        out.note(summary(report, by_size=by_size))
     if stats:
         for text in figures(report):
             out.note(f"  {text}")
 
 
-def summary(report: Report) -> str:
+def summary(report: Report, *, by_size: int = 0) -> str:
     """One line with counters that add up: listed = the sum of what follows."""
     counters = report.counters
     noun = "object" if counters.listed == 1 else "objects"
     words = [f"{counters.listed} {noun} ({human_size(counters.bytes_listed)}):"]
     copied = "to copy" if report.dry_run else "copied"
     if report.operation == "check":
-        rows = [(counters.copied + counters.skipped, "the same")]
+        same = counters.copied + counters.skipped
+        how = "by size" if by_size == same else f"{by_size} by size"
+        hint = f" ({how}; --checksum compares the bytes)" if by_size else ""
+        rows = [(same, f"the same{hint}")]
     else:
         rows = [(counters.copied, copied), (counters.skipped, "unchanged or skipped")]
     rows += [

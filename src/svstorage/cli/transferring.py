@@ -84,5 +84,6 @@ def run(
 
         report = transfer(options=options, on_progress=on_progress, on_result=on_result, stop=stop)
     if tell_end:
-        outcome.tell_end(state.out, report, stats=bool(values.get("stats")))
+        stats = bool(values.get("stats"))
+        outcome.tell_end(state.out, report, stats=stats, by_size=told.by_size)
     return report
