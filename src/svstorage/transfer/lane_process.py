@@ -1,6 +1,6 @@
 """The lane of small objects in processes of its own, which share no interpreter lock.
 
-They are forked, which takes a hundredth of the time that starting an interpreter takes, and
+They are forked, which takes a small part of the time that starting an interpreter takes, and
 before this process has a second thread, since only then a fork is safe. They try objects and
 nothing else: planning, journal, report and further tries stay where they are. A process that
 dies costs no object (`Lane` hands over what it had), and none outlives its parent.
