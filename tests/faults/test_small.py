@@ -100,8 +100,8 @@ def test_no_child_outlives_its_parent(way: str, number: int, journey: MakeJourne
     assert copy.proxy is not None
     copy.proxy.rules.clear()
     again = copy.again()
-    if number != signal.SIGKILL:  # all that was done was told, and is not done again
-        assert done.summary["copied"] + again.summary["copied"] == len(copy.tree)
+    if number != signal.SIGKILL:  # what was told is not done again
+        assert again.summary["skipped"] >= done.summary["copied"] > 0
 
 
 @pytest.mark.parametrize("way", WAYS)

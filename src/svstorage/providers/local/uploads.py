@@ -37,7 +37,7 @@ from .failures import failure, file_and_folder
 from .folders import sync_folder
 from .keys import temporary_kind, temporary_name
 from .walk import version_token
-from .writing import Writing
+from .writing import _TRIES, Writing
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -62,6 +62,25 @@ class Uploads(Writing):
         size: int | None,
         attributes: Attributes | None = None,
         modified_ns: int | None = None,
+    ) -> str:
+        for attempt in range(_TRIES):
+            try:
+                return self._begin_upload(bucket, key, size, attributes, modified_ns)
+            except BucketNotFound:
+                raise
+            except ObjectNotFound:
+                # Another write that came to nothing has removed the folder in this moment.
+                if attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _begin_upload(
+        self,
+        bucket: str,
+        key: str,
+        size: int | None,
+        attributes: Attributes | None,
+        modified_ns: int | None,
     ) -> str:
         path = self._key_path(bucket, key)
         if path.is_folder:
