@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +38,7 @@ from svstorage_webdav.writing import Writing
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+    from urllib3 import BaseHTTPResponse
 
     from svstorage.credentials.base import CredentialSource
     from svstorage.providers.base import Body
@@ -45,6 +46,31 @@ if TYPE_CHECKING:
     from svstorage_webdav.credentials import WebdavCredentials
 
 _DELETES_AT_ONCE = 8
+
+
+class _Reader(HttpReader):
+    """Looks at the file again after its last byte: `rclone serve webdav` was seen to answer with
+    the bytes of two versions where one replaced the other meanwhile."""
+
+    def __init__(
+        self,
+        info: ObjectInfo,
+        target: Target,
+        response: BaseHTTPResponse,
+        length: int,
+        look: Callable[[], str | None],
+    ) -> None:
+        super().__init__(info, target, response, length)
+        self._to_come = length
+        self._look = look
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = super().read(size)
+        if data and self._to_come:
+            self._to_come -= len(data)
+            if not self._to_come and self._look() != self.info.entry.etag:
+                raise ObjectChanged(f"{self._target}: it was replaced while it was read")
+        return data
 
 
 class WebdavStore:
@@ -186,7 +212,13 @@ class WebdavStore:
         if wrong is not None:
             response.close()
             raise wrong
-        return HttpReader(ObjectInfo(entry), target, response, count)
+        return _Reader(
+            ObjectInfo(entry),
+            target,
+            response,
+            count,
+            lambda: self._entry(target, bucket, key).etag,
+        )
 
     def put(
         self,
