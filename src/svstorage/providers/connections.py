@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 from svstorage import forks
 from svstorage.addresses import display
 from svstorage.errors import ConnectionFailed, ServiceError, SettingsError, StorageError
+from svstorage.providers.body import SizedBody
 from svstorage.providers.endpoint import CA_BUNDLE, Endpoint
 from svstorage.providers.target import Target
 from svstorage.settings import Secret
@@ -117,6 +119,42 @@ class Connections:
             manager = urllib3.PoolManager(**options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
+
+    def send(
+        self,
+        target: Target,
+        end: Endpoint,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Any,
+        timeout: urllib3.Timeout,
+    ) -> urllib3.BaseHTTPResponse:
+        """One request and its answer, whatever that says, its body unread; nothing is tried again.
+
+        ``path`` begins with /, so that it goes out as it is: no key is normalised. Raises what
+        reading a `SizedBody` raised, else `ConnectionFailed` or `ServiceError`.
+        """
+        failure: StorageError
+        try:
+            return self.pool(end).urlopen(
+                method,
+                path,
+                body=body,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (HTTPError, OSError, ValueError) as error:
+            if isinstance(body, SizedBody) and body.failure is not None:
+                raise body.failure from None
+            failure = unreachable(target, end, error)
+        # Raised outside of the handler: urllib3's errors carry the URL, which may be signed.
+        raise failure
 
     def close(self) -> None:
         with self._lock:

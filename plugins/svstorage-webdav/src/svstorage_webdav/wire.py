@@ -19,7 +19,7 @@ from svstorage.errors import (
     Throttled,
 )
 from svstorage.providers.body import SizedBody
-from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of, unreachable
+from svstorage.providers.connections import READ_TIMEOUT, Connections, reason_of
 from svstorage.providers.target import Target
 from svstorage_webdav.multistatus import ASKED, Malformed, Row, rows
 
@@ -71,26 +71,11 @@ class Wire:
             sent["authorization"] = self._credentials.get().authorization.reveal()
         if size is not None:
             sent["content-length"] = str(size)
-        end = self._config.endpoint
-        failure: StorageError
-        try:
-            return self._connections.pool(end).urlopen(
-                method,
-                self.url_path(path, folder=folder),
-                body=body if size else None,  # type: ignore[arg-type]
-                headers=sent,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=self._timeout,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (HTTPError, OSError, ValueError) as error:
-            if isinstance(body, SizedBody) and body.failure is not None:
-                raise body.failure from None
-            failure = unreachable(target, end, error)
-        raise failure
+        where = self.url_path(path, folder=folder)
+        content = body if size else None
+        return self._connections.send(
+            target, self._config.endpoint, method, where, sent, content, self._timeout
+        )
 
     def status(
         self,

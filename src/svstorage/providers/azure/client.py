@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.exceptions import HTTPError
 
 from svstorage.credentials.azure_values import AccountKey, AzureCredentials, Bearer, Sas
 from svstorage.errors import (
@@ -28,7 +27,7 @@ from svstorage.errors import (
 )
 from svstorage.providers.azure import failures, keys, signing
 from svstorage.providers.body import SizedBody
-from svstorage.providers.connections import READ_TIMEOUT, Connections, unreachable, whole_body
+from svstorage.providers.connections import READ_TIMEOUT, Connections, whole_body
 from svstorage.providers.target import Target
 
 if TYPE_CHECKING:
@@ -156,27 +155,11 @@ class Client:
         text = self._authorise(credentials, method, path, query, text, sent)
         sent["accept-encoding"] = "identity"
         sent["user-agent"] = "svstorage"
-        failure: StorageError
-        try:
-            # The target begins with /, so that urllib3 sends it as it is.
-            return self._connections.pool(self.config.endpoint).urlopen(
-                method,
-                f"{path}?{text}" if text else path,
-                body=body if size else None,  # type: ignore[arg-type]
-                headers=sent,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=self._timeout,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (HTTPError, OSError, ValueError) as error:
-            if isinstance(body, SizedBody) and body.failure is not None:
-                raise body.failure from None
-            failure = unreachable(target, self.config.endpoint, error)
-        # Raised outside of the handler: urllib3's errors carry the URL, which may be signed.
-        raise failure
+        target_path = f"{path}?{text}" if text else path
+        content = body if size else None
+        return self._connections.send(
+            target, self.config.endpoint, method, target_path, sent, content, self._timeout
+        )
 
     def _authorise(
         self,

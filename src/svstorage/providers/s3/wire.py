@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 import urllib3
-from urllib3.exceptions import HTTPError
 
 from svstorage.addresses import display
 from svstorage.credentials.base import AwsCredentials, CredentialSource
 from svstorage.errors import CredentialsExpired, ServiceError, StorageError
 from svstorage.providers.body import SizedBody
-from svstorage.providers.connections import READ_TIMEOUT, Connections, unreachable, whole_body
+from svstorage.providers.connections import READ_TIMEOUT, Connections, whole_body
 from svstorage.providers.endpoint import Endpoint
 from svstorage.providers.headers import server_time
 from svstorage.providers.http1 import Answer
@@ -213,26 +212,8 @@ class Wire:
             return self._quick.exchange(
                 target, end, method, path, sent, body, MAX_ANSWER_BODY, once=once
             )
-        failure: StorageError
-        try:
-            # The path goes out as it is: a target that begins with / is not normalised.
-            return self._connections.pool(end).urlopen(
-                method,
-                path,
-                body=body if sent.get("content-length", "0") != "0" else None,  # type: ignore[arg-type]
-                headers=sent,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=self._timeout,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (HTTPError, OSError, ValueError) as error:
-            if isinstance(body, SizedBody) and body.failure is not None:
-                raise body.failure from None
-            failure = unreachable(target, end, error)
-        raise failure
+        content = body if sent.get("content-length", "0") != "0" else None
+        return self._connections.send(target, end, method, path, sent, content, self._timeout)
 
     def _request(
         self,
