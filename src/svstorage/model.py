@@ -12,6 +12,9 @@ from typing import Literal
 
 ChecksumAlgorithm = Literal["md5", "crc32", "crc32c", "crc64nvme", "sha256", "etag-multipart"]
 
+CRC_BYTES: dict[ChecksumAlgorithm, int] = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
+"""Length of each kind of CRC, the strongest first."""
+
 
 def key_order(key: str) -> bytes:
     """Sort key of an object key: its UTF-8 bytes, the order in which S3 lists (ListObjectsV2).

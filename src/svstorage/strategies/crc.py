@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from svstorage.model import Checksum, ChecksumAlgorithm
+from svstorage.model import CRC_BYTES, Checksum, ChecksumAlgorithm
 from svstorage.providers.base import Chunk, TellsCrc
 from svstorage.strategies.base import Job
-
-LENGTHS: dict[ChecksumAlgorithm, int] = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
-"""Bytes of each kind, the strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ def _table() -> dict[str, _Functions]:
 
 def computable(checksum: Checksum | None) -> bool:
     """Whether it is a CRC that can be computed here."""
-    return checksum is not None and checksum.algorithm in LENGTHS and bool(_table())
+    return checksum is not None and checksum.algorithm in CRC_BYTES and bool(_table())
 
 
 class Crc:
@@ -87,7 +84,7 @@ def joined(parts: Iterable[Crc]) -> Checksum:
 
 
 def _checksum(algorithm: ChecksumAlgorithm, value: int) -> Checksum:
-    return Checksum(algorithm, f"{value:0{2 * LENGTHS[algorithm]}x}")
+    return Checksum(algorithm, f"{value:0{2 * CRC_BYTES[algorithm]}x}")
 
 
 def wanted_crc(job: Job) -> Crc | None:

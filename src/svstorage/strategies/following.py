@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from svstorage.errors import ObjectChanged
 from svstorage.model import Checksum
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 
 
 class Follower:
@@ -65,11 +65,12 @@ class Follower:
     def _follow(self) -> None:
         try:
             with self._open() as file:
-                buffer = memoryview(bytearray(_CHUNK))
+                buffer = memoryview(bytearray(CHUNK))
                 for number, offset, length in self._ranges:
                     if not self._wait_for(number):
                         return
-                    self._hash(file, buffer, offset, length)
+                    for piece in pieces(file, buffer, offset, length, self._check_stop):
+                        self._digest.update(piece)
         except Exception as error:  # raised again by `checksum`, in the thread of the copy
             self._error = error
 
@@ -80,12 +81,23 @@ class Follower:
             self._done.discard(number)
             return not self._given_up
 
-    def _hash(self, file: BinaryIO, buffer: memoryview, offset: int, length: int) -> None:
-        file.seek(offset)
-        while length:
-            self._check_stop()
-            count = file.readinto(buffer[: min(_CHUNK, length)])  # type: ignore[attr-defined]
-            if not count:
-                raise ObjectChanged("the unfinished file is shorter than its parts")
-            self._digest.update(buffer[:count])
-            length -= count
+
+def pieces(
+    file: BinaryIO,
+    buffer: memoryview,
+    offset: int,
+    length: int,
+    check_stop: Callable[[], None],
+) -> Iterator[memoryview]:
+    """What an unfinished file holds of one part, read into ``buffer`` again and again.
+
+    Raises `ObjectChanged` where it is shorter.
+    """
+    file.seek(offset)
+    while length:
+        check_stop()
+        count = file.readinto(buffer[: min(len(buffer), length)])  # type: ignore[attr-defined]
+        if not count:
+            raise ObjectChanged("the unfinished file is shorter than its parts")
+        yield buffer[:count]
+        length -= count

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from svstorage.errors import ObjectChanged
 from svstorage.model import Checksum, ChecksumAlgorithm, ObjectInfo
 from svstorage.providers.base import ShowsUploads, TellsCrc
 from svstorage.strategies.base import Context, Job
 from svstorage.strategies.crc import Crc, computable, joined, wanted_crc
-from svstorage.strategies.part_plan import MIB
+from svstorage.strategies.following import CHUNK, pieces
 
 Ranges = list[tuple[int, int, int]]
 
@@ -63,12 +62,7 @@ class PartCrcs:
 
     def _read(self, file: BinaryIO, algorithm: ChecksumAlgorithm, offset: int, length: int) -> Crc:
         crc = Crc(algorithm)
-        file.seek(offset)
-        while length:
-            self._check_stop()
-            data = file.read(min(MIB, length))
-            if not data:
-                raise ObjectChanged("the unfinished file is shorter than its parts")
-            crc.update(data)
-            length -= len(data)
+        buffer = memoryview(bytearray(CHUNK))
+        for piece in pieces(file, buffer, offset, length, self._check_stop):
+            crc.update(piece)
         return crc

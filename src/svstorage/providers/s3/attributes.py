@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from svstorage.addresses import display
 from svstorage.errors import ObjectError, ServiceError
-from svstorage.model import Attributes, Checksum, ChecksumAlgorithm, Entry, ObjectInfo
+from svstorage.model import CRC_BYTES, Attributes, Checksum, Entry, ObjectInfo
 from svstorage.providers.target import Target
 
 _META = "x-amz-meta-"
@@ -150,18 +150,15 @@ def confirmed_checksum(
     return etag_checksum(etag)
 
 
-# Strongest first. AWS tells a digest of the digests of parts in the same headers, marked so.
-_CRCS: tuple[tuple[ChecksumAlgorithm, int], ...] = (("crc64nvme", 8), ("crc32c", 4), ("crc32", 4))
-
-
 def told_crc(told: Callable[[str], str | None]) -> Checksum | None:
     """A CRC of the whole object, of those that an answer tells.
 
     ``told`` gives the value of ``type``, ``crc64nvme`` and so on, which stand in headers or XML.
     """
+    # AWS tells a digest of the digests of parts in the same headers, marked so.
     if (told("type") or "FULL_OBJECT") != "FULL_OBJECT":
         return None
-    for algorithm, length in _CRCS:
+    for algorithm, length in CRC_BYTES.items():
         value = told(algorithm)
         if value is None:
             continue

@@ -176,11 +176,9 @@ class Objects(ExactKeys):
         """See `ObjectStore.put`. The modification time is the service's own: S3 sets none."""
         target = self.target("PutObject", bucket, key)
         self.check_writable(target, size)
-        headers = attrs.to_headers(target, attributes)
         sent = request_body(target, body, size)
         md5 = md5 or _md5_of(sent)
-        if md5 is not None:
-            headers["content-md5"] = base64.b64encode(md5).decode("ascii")
+        headers = self.put_headers(target, attributes, md5)
         if if_none_match:
             headers["if-none-match"] = "*"
             if self.config.aws is None and self._exists(bucket, key):
@@ -192,8 +190,24 @@ class Objects(ExactKeys):
             if if_none_match and getattr(sent, "failure", None) is None:  # it was a 412
                 raise ObjectExists(f"{target}: the key is taken") from error
             raise
+        return self.stored_by(target, size, md5, answer)
+
+    @staticmethod
+    def put_headers(
+        target: Target, attributes: Attributes | None, md5: bytes | None
+    ) -> dict[str, str]:
+        """The headers of a PUT; with ``md5`` the service refuses other bytes than were sent."""
+        headers = attrs.to_headers(target, attributes)
+        if md5 is not None:
+            headers["content-md5"] = base64.b64encode(md5).decode("ascii")
+        return headers
+
+    def stored_by(
+        self, target: Target, size: int, md5: bytes | None, answer: Mapping[str, str]
+    ) -> Stored:
+        """What the answer to a PUT confirms. Raises `ChecksumMismatch` for other bytes."""
         etag = attrs.unquoted(answer.get("etag"))
-        checksum = attrs.confirmed_checksum(bucket, etag, answer)
+        checksum = attrs.confirmed_checksum(target.bucket, etag, answer)
         check_confirmed(target, md5, checksum)
         return Stored(size, etag, checksum, crc=self.crc_in(answer))
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 
 from svstorage.model import Attributes, Entry, ObjectInfo, Stored
-from svstorage.providers.s3 import attributes as attrs
-from svstorage.providers.s3.objects import Objects, check_confirmed
+from svstorage.providers.s3.objects import Objects
 from svstorage.providers.s3.quick import UnderWay
 from svstorage.providers.target import Target
 
@@ -50,19 +48,13 @@ class Pipelined(Objects):
         target = self.target("PutObject", bucket, key)
         size = len(body)
         self.check_writable(target, size)
-        headers = attrs.to_headers(target, attributes)
-        if md5 is not None:
-            headers["content-md5"] = base64.b64encode(md5).decode("ascii")
-        return PutUnderWay(
-            target, self.wire.send(target, "PUT", headers=headers, body=body), size, md5
-        )
+        headers = self.put_headers(target, attributes, md5)
+        request = self.wire.send(target, "PUT", headers=headers, body=body)
+        return PutUnderWay(target, request, size, md5)
 
     def receive_put(self, sent: PutUnderWay) -> Stored:
         answer = self.wire.receive(sent.target, sent.request).headers
-        etag = attrs.unquoted(answer.get("etag"))
-        checksum = attrs.confirmed_checksum(sent.target.bucket, etag, answer)
-        check_confirmed(sent.target, sent.md5, checksum)
-        return Stored(sent.size, etag, checksum, crc=self.crc_in(answer))
+        return self.stored_by(sent.target, sent.size, sent.md5, answer)
 
     def send_get(self, bucket: str, entry: Entry) -> GetUnderWay:
         target = self.target("GetObject", bucket, entry.key)
