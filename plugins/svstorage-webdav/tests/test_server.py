@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from svstorage.errors import CredentialsError, ServiceError, SettingsError
+from svstorage.errors import CredentialsError, ObjectChanged, ServiceError, SettingsError
 from svstorage.model import Entry
 from svstorage_webdav.store import WebdavStore
 from tests.servers.certs import make_certificates
@@ -108,6 +108,15 @@ def test_no_folder_is_deleted_with_what_it_holds(store: WebdavStore, dav: DavSer
     with pytest.raises(ValueError, match="folder of this name"):
         store.put("keep", "folder", b"y", size=1)
     assert contents(dav.root / "keep") == {"folder/x": b"x"}
+
+
+def test_a_file_replaced_while_it_is_read_is_noticed(store: WebdavStore) -> None:
+    """By a look after the last byte: what came may be of either version, or of both."""
+    store.create_bucket("replaced")
+    store.put("replaced", "f", b"one" * 1000, size=3000)
+    with store.read("replaced", "f") as reader, pytest.raises(ObjectChanged):
+        store.put("replaced", "f", b"other" * 1000, size=5000)
+        reader.read()
 
 
 def test_a_killed_copy_leaves_nothing_under_the_name(dav: DavServer, tmp_path: Path) -> None:

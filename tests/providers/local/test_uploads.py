@@ -328,3 +328,21 @@ def test_an_upload_that_cannot_be_begun_leaves_nothing(
         store.start_upload(BUCKET, KEY, size=PART)
     monkeypatch.undo()
     assert [p for p in base.rglob("*") if p.is_file()] == []
+
+
+def test_an_upload_begins_again_where_its_folder_was_just_removed(
+    store: LocalStore, base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another write that came to nothing takes the folder along that it had made."""
+    before, removed = LocalStore._write_record, []
+
+    def write(self, folder, *args):
+        if not removed:
+            removed.append((base / "deep").rmdir())
+        return before(self, folder, *args)
+
+    monkeypatch.setattr(LocalStore, "_write_record", write)
+    upload = store.start_upload(BUCKET, KEY, size=PART)
+    assert removed
+    store.complete_upload(BUCKET, KEY, upload, [send(store, upload, 1, b"x" * PART)])
+    assert get(store, KEY) == b"x" * PART
